@@ -1,0 +1,103 @@
+"""What a cut, a piece and a frontier are.
+
+A *cut* puts a predecessor-closed set S of operators on the device and the rest
+on the server.  A *piece* is a cut seen from the market: it costs
+``T(f) = A + W / f`` seconds at a share of f cores.  A *frontier* holds every
+piece that is best at some share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dds.errors import InvalidInput
+
+__all__ = ["Cut", "Frontier", "Piece"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where each operator runs, and what crosses.
+
+    on_device: operator indices S, ascending, closed under predecessors;
+    uploads: tensors the device sends (each once, model inputs included), ascending;
+    downloads: model outputs computed on the server, ascending;
+    uplink_bytes, downlink_bytes: their bytes; local_time: L(S), s.
+    """
+
+    on_device: tuple[int, ...]
+    uploads: tuple[int, ...]
+    downloads: tuple[int, ...]
+    uplink_bytes: int
+    downlink_bytes: int
+    local_time: float
+
+    @property
+    def crossing_bytes(self) -> int:
+        """D(S): bytes that cross in both directions."""
+        return self.uplink_bytes + self.downlink_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One piece ``T(f) = base_latency + server_work / f`` of a frontier.
+
+    base_latency: A, s; server_work: W, core s (0 exactly for local-only);
+    cut: the cut behind it, None when the piece was given as plain numbers.
+    """
+
+    base_latency: float
+    server_work: float
+    cut: Cut | None = None
+
+    def latency(self, share: float) -> float:
+        """T(f) = A + W / f in seconds; infinite when W > 0 and the share is 0."""
+        if self.server_work == 0.0:
+            return self.base_latency
+        return self.base_latency + (self.server_work / share if share > 0.0 else math.inf)
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """The pieces a client can choose from, and ``T(f) = min over pieces of A + W / f``.
+
+    pieces: any order when given as plain numbers; from :func:`dds.frontier` by
+    rising base latency and falling server work, local-only last.  At most one
+    piece has W = 0: it is local-only, and buys no share.  Without one the client
+    must offload.
+
+    Raises InvalidInput for an empty list, a number that is negative or not
+    finite, or a second piece with W = 0.
+    """
+
+    pieces: tuple[Piece, ...]
+
+    def __post_init__(self) -> None:
+        if not self.pieces:
+            raise InvalidInput("pieces: need at least one [base_latency_s, server_work_s]")
+        free = 0
+        for k, piece in enumerate(self.pieces):
+            for name, value in (
+                ("base_latency_s", piece.base_latency),
+                ("server_work_s", piece.server_work),
+            ):
+                if not (math.isfinite(value) and value >= 0.0):
+                    raise InvalidInput(
+                        f"pieces[{k}]: {name} is {value!r}; need a finite number >= 0"
+                    )
+            free += piece.server_work == 0.0
+            if free > 1:
+                raise InvalidInput(
+                    f"pieces[{k}]: a second piece with server_work_s 0; only local-only has none"
+                )
+
+    @classmethod
+    def from_points(cls, points: Iterable[tuple[float, float]]) -> Frontier:
+        """A frontier from plain ``(base_latency_s, server_work_s)`` pairs."""
+        return cls(tuple(Piece(float(a), float(w)) for a, w in points))
+
+    def latency(self, share: float) -> float:
+        """T(f) = min over pieces, in seconds, at a share of f cores."""
+        return min(piece.latency(share) for piece in self.pieces)
