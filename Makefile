@@ -1,0 +1,59 @@
+# Every local task of DDS.  `make demo` and `make test` need nothing but Python >= 3.11.
+# Paths are relative, so a checkout may live in a directory with spaces in its name.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types docs proto bench upgrade clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+# The stamp is newer than what it was made from, so an edit of either installs again.
+$(VENV)/stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "DDS needs Python >= 3.11; this is %s. Set PYTHON=/path/to/python3.11" % sys.version.split()[0])'
+	@echo "Setting up $(VENV) (about a minute, once) ..."
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[fast,server,plot,test]'
+	@touch $@
+
+demo: $(VENV)/stamp ## the main job: eight clients, one server, one market, real inferences
+	@$(RUN) -m dds demo
+
+test: $(VENV)/stamp ## pass every test
+	@$(RUN) -m pytest -n auto --dist worksteal
+
+lint: $(VENV)/stamp
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+types: $(VENV)/stamp
+	@$(RUN) -m mypy
+
+docs: $(VENV)/stamp ## check the documentation: links, commands, docstrings, examples
+	@$(RUN) -m pytest -q tests/docs
+
+check: lint types docs test ## everything CI runs, short of the demo
+
+bench: $(VENV)/stamp ## measure the frontier against networkx, scipy and (separate environment) ortools
+	@test -x .venv-bench/bin/python || $(RUN) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --requirement benchmarks/requirements.txt --editable '.[fast]'
+	@.venv-bench/bin/python benchmarks/frontier.py
+
+proto: ## regenerate the gRPC stubs and fail when the committed ones differ
+	@test -x .venv-proto/bin/python || $(PYTHON) -m venv .venv-proto
+	@.venv-proto/bin/python -m pip install --quiet --disable-pip-version-check grpcio-tools==1.81.1
+	@PYTHONPATH=. .venv-proto/bin/python -m dds.wire.generate --check
+
+upgrade: ## resolve the newest versions and rewrite constraints.txt
+	@rm -rf .venv-upgrade && $(PYTHON) -m venv .venv-upgrade
+	@.venv-upgrade/bin/python -m pip install --quiet --disable-pip-version-check '.[fast,server,plot,test]' hatchling
+	@(head -2 constraints.txt; .venv-upgrade/bin/python -m pip freeze --exclude dds) > constraints.new
+	@mv constraints.new constraints.txt && rm -rf .venv-upgrade
+
+clean: ## remove environments and caches
+	rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis out

@@ -1,0 +1,42 @@
+"""The public surface changes only on purpose."""
+
+import inspect
+
+import dds
+
+EXPECTED = {
+    "Barrier",
+    "Clearing",
+    "Client",
+    "DEVICES",
+    "Device",
+    "DdsError",
+    "Equilibrium",
+    "Flat",
+    "Frontier",
+    "Infeasible",
+    "InvalidInput",
+    "Linear",
+    "Link",
+    "ModelGraph",
+    "PiecewiseLinear",
+    "Power",
+    "competitive",
+    "frontier",
+    "load_model",
+    "nash",
+}
+
+
+def test_the_public_names_are_these() -> None:
+    assert set(dds.__all__) == EXPECTED
+    assert set(dir(dds)) >= EXPECTED
+
+
+def test_every_public_name_is_documented() -> None:
+    for name in EXPECTED - {"DEVICES"}:
+        assert inspect.getdoc(getattr(dds, name)), name
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    assert not hasattr(dds, "no_such_name")
