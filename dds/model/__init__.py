@@ -1,1 +1,38 @@
-"""Placeholder."""
+"""The model: what is cut, where it comes from, and how it is taken apart.
+
+In reading order:
+
+- ``graph``      :class:`ModelGraph`, the frozen DAG everything else works on (no imports)
+- ``onnxfile``   ONNX bytes opened without touching the weights, and put together again
+- ``dataflow``   which ONNX nodes depend on the model's input, which fold into constants
+- ``shapes``     the fixed shape of every tensor
+- ``work``       FLOPs and multiply-adds per operator
+- ``importer``   :func:`load_model`: ONNX -> ModelGraph
+- ``split``      :func:`split`: ONNX -> device part and server part
+- ``zoo``        nine ready-made CNNs
+
+Importing this package imports neither onnx nor numpy; the names below load on demand.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from dds.model.graph import ModelGraph, Operator, Tensor
+
+if TYPE_CHECKING:
+    from dds.model.importer import load_model as load_model
+    from dds.model.split import SplitModel as SplitModel
+    from dds.model.split import split as split
+
+__all__ = ["ModelGraph", "Operator", "SplitModel", "Tensor", "load_model", "split"]
+
+_LAZY = {"load_model": "importer", "SplitModel": "split", "split": "split"}
+
+
+def __getattr__(name: str) -> object:
+    home = _LAZY.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -1,0 +1,209 @@
+"""The fixed shape and element type of every tensor, by ONNX's own shape inference.
+
+Inference sees a light copy of the model: large initialisers become typed inputs,
+so their bytes are neither copied nor parsed; small ones (the shapes, axes and
+repeats that data-dependent operators read) stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx
+from google.protobuf.message import EncodeError
+from onnx import checker, shape_inference
+
+from dds.errors import InvalidInput
+from dds.model import dtypes
+from dds.model.onnxfile import SMALL_BYTES, OnnxFile
+
+__all__ = ["Form", "Forms", "infer", "tensor_type"]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What inference knows of a tensor: its numpy dtype name, and its dimensions.
+
+    A dimension is None where it is unknown; the shape is None where even the rank is;
+    dtype is "" for an unknown one, "sequence", "optional" ... for what is no tensor.
+    """
+
+    dtype: str
+    shape: tuple[int | None, ...] | None
+
+    @property
+    def fixed(self) -> tuple[int, ...] | None:
+        """The shape if every dimension of it is known."""
+        if self.shape is None or any(d is None for d in self.shape):
+            return None
+        return tuple(d for d in self.shape if d is not None)
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The form of every tensor by name, and what inference complained about ("" if nothing)."""
+
+    by_name: dict[str, Form]
+    complaint: str
+
+    def __getitem__(self, name: str) -> Form:
+        return self.by_name.get(name, Form("", None))
+
+
+def tensor_type(shape: Sequence[int], dtype: str) -> onnx.TypeProto:
+    """ONNX's type of a tensor with this shape and numpy dtype name."""
+    return onnx.helper.make_tensor_type_proto(dtypes.code_of(dtype), shape)
+
+
+def infer(
+    file: OnnxFile, inputs: Sequence[str], shapes: Mapping[str, Sequence[int]] | None
+) -> Forms:
+    """Shapes and types of every tensor, with the model inputs fixed to ``shapes``.
+
+    Raises InvalidInput when the model breaks a rule of ONNX (unknown operator, domain or
+    opset, wrong attributes), when ``shapes`` does not fit the inputs, or when an input's
+    dimensions are unknown and ``shapes`` does not give them.
+    """
+    light = onnx.ModelProto()
+    light.CopyFrom(file.model)
+    _fix_inputs(light.graph, inputs, dict(shapes or {}))
+    _declare_weights(file, light.graph)
+    _check(light)
+    try:
+        inferred = shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
+        return Forms(_forms(inferred.graph, file), "")
+    except _LIBRARY as error:
+        complaint = _one_line(error)
+    # Strict inference also stops where it merely knows too little.  Infer what can be
+    # inferred, and believe nothing the model declares about the tensors in between.
+    del light.graph.value_info[:]
+    for value in light.graph.output:
+        if value.type.WhichOneof("value") == "tensor_type":
+            value.type.tensor_type.ClearField("shape")
+    try:
+        inferred = shape_inference.infer_shapes(light, data_prop=True)
+    except _LIBRARY as error:
+        raise InvalidInput(f"shape inference refuses the model: {_one_line(error)}") from error
+    return Forms(_forms(inferred.graph, file), complaint)
+
+
+# What onnx's C++ parts raise on models they refuse; EncodeError is protobuf's.
+_LIBRARY = (
+    shape_inference.InferenceError,
+    checker.ValidationError,
+    EncodeError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    IndexError,
+    MemoryError,
+)
+
+
+def _one_line(error: BaseException, limit: int = 300) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _check(light: onnx.ModelProto) -> None:
+    try:
+        checker.check_model(light)
+    except _LIBRARY as error:
+        raise InvalidInput(f"the model breaks a rule of ONNX: {_one_line(error)}") from error
+
+
+def _declare_weights(file: OnnxFile, graph: onnx.GraphProto) -> None:
+    declared = {value.name for value in graph.input}
+    for weight in file.weights.values():
+        if weight.bytes <= SMALL_BYTES and weight.end - weight.start <= 2 * SMALL_BYTES:
+            graph.initializer.append(file.tensor(weight))
+        if weight.name not in declared:
+            graph.input.append(
+                onnx.ValueInfoProto(name=weight.name, type=tensor_type(weight.shape, weight.dtype))
+            )
+
+
+def _fix_inputs(
+    graph: onnx.GraphProto, inputs: Sequence[str], shapes: dict[str, Sequence[int]]
+) -> None:
+    """Write ``shapes`` into the model inputs; every dimension must be known afterwards."""
+    for name in shapes:
+        if name not in inputs:
+            known = ", ".join(map(repr, inputs)) or "none"
+            raise InvalidInput(f"shapes: the model has no input {name!r}; its inputs are {known}")
+    for value in graph.input:
+        if value.name not in inputs or value.type.WhichOneof("value") != "tensor_type":
+            continue
+        tensor = value.type.tensor_type
+        if value.name in shapes:
+            wanted = _wanted(value.name, shapes[value.name], _shape(tensor))
+            tensor.ClearField("shape")
+            tensor.shape.SetInParent()
+            for size in wanted:
+                tensor.shape.dim.add().dim_value = size
+        form = _shape(tensor)
+        if form is None or None in form:
+            raise InvalidInput(_unknown_input(value.name, tensor))
+
+
+def _wanted(
+    name: str, given: Sequence[int], declared: tuple[int | None, ...] | None
+) -> tuple[int, ...]:
+    try:
+        wanted = tuple(int(size) for size in given)
+        whole = all(int(size) == size for size in given)
+    except (TypeError, ValueError, OverflowError):
+        wanted, whole = (), False
+    if not whole or any(not 0 <= size < 2**63 for size in wanted):
+        raise InvalidInput(f"shapes: {given!r} for {name!r} must be whole numbers >= 0")
+    if declared is not None:
+        if len(wanted) != len(declared):
+            raise InvalidInput(
+                f"shapes: {name!r} has {len(declared)} dimensions in the model; "
+                f"{wanted} has {len(wanted)}"
+            )
+        for axis, (mine, theirs) in enumerate(zip(wanted, declared, strict=True)):
+            if theirs is not None and mine != theirs:
+                raise InvalidInput(
+                    f"shapes: dimension {axis} of {name!r} is fixed at {theirs} in the model; "
+                    f"{wanted} says {mine}"
+                )
+    return wanted
+
+
+def _unknown_input(name: str, tensor: onnx.TypeProto.Tensor) -> str:
+    if not tensor.HasField("shape"):
+        return (
+            f"input {name!r} has no shape; give it one: shapes={{{name!r}: (1, 3, 224, 224)}} "
+            "(with the model's own dimensions)"
+        )
+    shape = _shape(tensor) or ()
+    axis = shape.index(None)
+    symbol = tensor.shape.dim[axis].dim_param or "unknown"
+    # The usual dynamic dimension is the batch; suggest one image, and a size for the others.
+    example = tuple((1 if k == 0 else 224) if d is None else d for k, d in enumerate(shape))
+    return (
+        f"input {name!r} has the dynamic dimension {axis} ({symbol}); fix it: "
+        f"shapes={{{name!r}: {example}}}"
+    )
+
+
+def _shape(tensor: onnx.TypeProto.Tensor) -> tuple[int | None, ...] | None:
+    if not tensor.HasField("shape"):
+        return None
+    return tuple(d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
+
+
+def _forms(graph: onnx.GraphProto, file: OnnxFile) -> dict[str, Form]:
+    forms = {w.name: Form(w.dtype, w.shape) for w in file.weights.values()}
+    for value in (*graph.value_info, *graph.output, *graph.input):
+        kind = value.type.WhichOneof("value")
+        if kind == "tensor_type":
+            tensor = value.type.tensor_type
+            code = tensor.elem_type
+            dtype = dtypes.name_of(code, f"tensor {value.name!r}") if code else ""
+            forms[value.name] = Form(dtype, _shape(tensor))
+        elif kind is not None:
+            forms[value.name] = Form(kind.removesuffix("_type"), None)
+    return forms
