@@ -1,0 +1,116 @@
+"""The command ``python -m proofs.check FILE.json [--json]``.
+
+Exit codes: 0 verified; 1 refused, with reasons; 2 the file cannot be read or is
+not JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from proofs import equilibrium, run
+from proofs.document import MAX_BYTES, NotJson, Reasons, parse, show
+from proofs.equilibrium import TOLERANCE, Checked
+
+__all__ = ["Verdict", "check", "execute", "main"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a document is verified; the first reasons why not, and how many there are."""
+
+    verified: bool
+    reasons: tuple[str, ...]
+    reason_count: int
+    checked: Checked | None
+
+    def summary(self) -> str:
+        """One line for people if verified, one per reason if not."""
+        if self.checked is not None and self.verified:
+            done = self.checked
+            capacity = done.tariff.capacity
+            total = show(done.demand) + (f"/{show(capacity)}" if capacity is not None else "")
+            return (
+                f"certificate verified: {len(done.rows)} clients, largest regret "
+                f"{show(done.max_regret)}, total demand {total} cores, price {show(done.price)}"
+            )
+        lines = [f"certificate refused: {self.reason_count} reason(s)"]
+        lines += [f"  {reason}" for reason in self.reasons]
+        hidden = self.reason_count - len(self.reasons)
+        return "\n".join(lines + ([f"  and {hidden} more"] if hidden else []))
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as plain data."""
+        found: dict[str, Any] = {
+            "verified": self.verified,
+            "reasons": list(self.reasons),
+            "reason_count": self.reason_count,
+        }
+        if self.checked is not None and self.verified:
+            done = self.checked
+            capacity = done.tariff.capacity
+            found |= {
+                "concept": done.concept,
+                "clients": len(done.rows),
+                "price": float(done.price),
+                "total_demand": float(done.demand),
+                "capacity": None if capacity is None else float(capacity),
+                "max_regret": float(done.max_regret),
+                "max_relative_regret": float(done.largest_part),
+            }
+        return found
+
+
+def check(document: Any, tolerance: Fraction = TOLERANCE) -> Verdict:
+    """The verdict on a parsed document of either format; never raises on bad content."""
+    reasons = Reasons()
+    known = {equilibrium.FORMAT: equilibrium.check_equilibrium, run.FORMAT: run.check_run}
+    kind = document.get("format") if isinstance(document, dict) else None
+    checked = None
+    if isinstance(kind, str) and kind in known:
+        checked = known[kind](document, reasons, tolerance)
+    else:
+        reasons.add(f"format is {show(kind)}, not one of {', '.join(known)}")
+    return Verdict(not reasons.count, tuple(reasons.shown), reasons.count, checked)
+
+
+def execute(path: str, as_json: bool, command: str) -> int:
+    """Read, check and print as ``command``; returns the exit code."""
+    try:
+        with open(path, "rb") as file:
+            document = parse(file.read(MAX_BYTES + 1))
+    except OSError as error:
+        print(f"{command}: cannot read {show(path)}: {error.strerror}", file=sys.stderr)
+        return 2
+    except NotJson as error:
+        print(f"{command}: {show(path)} is not JSON: {error}", file=sys.stderr)
+        return 2
+    verdict = check(document)
+    if as_json:
+        print(json.dumps(verdict.to_json(), indent=2))
+    else:
+        print(verdict.summary())
+    return 0 if verdict.verified else 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="proofs.check",
+        description="Check a saved equilibrium in exact arithmetic, trusting no solver.",
+        epilog="Exit codes: 0 verified, 1 refused, 2 unreadable.",
+    )
+    parser.add_argument("file", metavar="FILE.json", help="a saved equilibrium or demo run")
+    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    args = parser.parse_args(argv)
+    return execute(args.file, args.json, "proofs.check")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
