@@ -11,7 +11,7 @@ No clock, no socket, no thread: the caller brings `now` (seconds, any monotone c
 messages, and calls ``tick(now)`` when ``next_timeout()`` has come.  A server of one market::
 
     terms = Terms(Clearing(8.0), capacity=8.0, core=ReferenceCore("edge-core", 2e10, 1e10, 5e-6))
-    market = MarketServer(terms, leases=iter_of_unguessable_text, quorum=8)
+    market = ServerSession(terms, leases=iter_of_unguessable_text, quorum=8)
     effects = market.receive(peer, message, now)   # peer: any hashable, one per stream
     effects = market.tick(now)                     # at or after market.next_timeout()
     effects = market.disconnected(peer, now)       # the stream ended
