@@ -2,8 +2,8 @@
 
 A deviation to a piece with start cost ``b = w A`` and work ``a = w W > 0`` costs
 ``b + a/f + f pi(X + f)`` at a share f in [low, high], X being what the others buy.
-Each function shows that this is at least ``goal`` for every such f and returns
-None, or says what it found instead.  The numbers in brackets are the theorems of
+Each function shows that this is at least a goal for every such f and returns None,
+or says what it found instead.  The numbers in brackets are the theorems of
 THEOREMS.md, where the proofs are.
 """
 
@@ -16,32 +16,50 @@ from math import ceil, floor, isqrt
 from proofs.document import show
 from proofs.tariffs import Tariff
 
-__all__ = ["Claim", "at_fixed_price", "at_tariff", "best_quanta"]
+__all__ = ["Claim", "at_fixed_price", "at_tariff", "best_quanta", "prunes"]
+
+
+def prunes(
+    goal: Fraction, value: Fraction, base: Fraction, work: Fraction, price: Fraction
+) -> bool:
+    """[1] Whether ``goal <= w A + 2 sqrt(w W P)``: no share at unit prices >= P costs less.
+
+    This decides most pieces.  It is written in bare integers because fractions, which
+    reduce every result, are several times slower.
+    """
+    scale = value.denominator * base.denominator
+    level = goal.numerator * scale - value.numerator * base.numerator * goal.denominator
+    if level <= 0:
+        return True
+    root = value.numerator * work.numerator * price.numerator
+    under = value.denominator * work.denominator * price.denominator
+    return level**2 * under <= 4 * root * (goal.denominator * scale) ** 2
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """To be shown: ``start + work/f + payment(f) >= goal`` for every allowed f > 0.
+    """To be shown: ``work/f + payment(f) >= level`` for every allowed f > 0.
 
+    start: w A of the piece, only for messages; level: goal - start; work: w W.
     Allowed: low <= f <= high, or f >= low if high is None; multiples of the quantum
     only, if there is one.
     """
 
-    goal: Fraction
     start: Fraction
+    level: Fraction
     work: Fraction
     low: Fraction
     high: Fraction | None
     quantum: Fraction | None
 
     def above_line(self, offset: Fraction, slope: Fraction) -> bool:
-        """[1] Whether ``work/f + slope f >= goal - start - offset`` on [low, high].
+        """[1] Whether ``work/f + slope f >= level - offset`` on [low, high].
 
         Times f it says ``slope f^2 - level f + work >= 0``: true everywhere if level <= 0
         or level^2 <= 4 slope work; otherwise true outside the two roots, so the interval
         must lie on one side of the vertex and its end nearest to it must satisfy it.
         """
-        level, work, low, high = self.goal - self.start - offset, self.work, self.low, self.high
+        level, work, low, high = self.level - offset, self.work, self.low, self.high
         if level <= 0 or level * level <= 4 * slope * work:
             return True
         if high is not None and 2 * slope * high <= level:
@@ -86,8 +104,10 @@ def at_fixed_price(claim: Claim, price: Fraction) -> str | None:
     if best is None:
         return claim.shown(Fraction(0), price)
     share = max(best, least) * claim.quantum
-    cost = claim.start + claim.work / share + price * share
-    return None if claim.goal <= cost else f"it costs {show(cost)} at share {show(share)}"
+    cost = claim.work / share + price * share
+    if claim.level <= cost:
+        return None
+    return f"it costs {show(claim.start + cost)} at share {show(share)}"
 
 
 def best_quanta(work: Fraction, price: Fraction, quantum: Fraction) -> int | None:
@@ -143,7 +163,7 @@ def _by_neighbours(
 
     def cost(n: int) -> Fraction:
         share = n * quantum
-        return claim.start + claim.work / share + share * tariff.price(others + share)
+        return claim.work / share + share * tariff.price(others + share)
 
     def allowed(n: int) -> bool:
         fits = tariff.admits(others + n * quantum)
@@ -153,12 +173,12 @@ def _by_neighbours(
     if not allowed(n):
         return f"witness {show(witness)} is not an allowed share"
     found = cost(n)
-    if found < claim.goal:
-        return f"it costs {show(found)} at share {show(witness)}"
+    if found < claim.level:
+        return f"it costs {show(claim.start + found)} at share {show(witness)}"
     for other in (n - 1, n + 1):
         if allowed(other) and cost(other) < found:
             return (
-                f"witness {show(witness)} costs {show(found)}, its neighbour "
-                f"{show(other * quantum)} only {show(cost(other))}"
+                f"witness {show(witness)} costs {show(claim.start + found)}, its neighbour "
+                f"{show(other * quantum)} only {show(claim.start + cost(other))}"
             )
     return None

@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Iterable
 from fractions import Fraction
-from math import isfinite
 from typing import Any, NoReturn
 
 __all__ = [
@@ -21,6 +20,7 @@ __all__ = [
     "Reasons",
     "close",
     "entry",
+    "exact",
     "integer",
     "items",
     "number",
@@ -35,6 +35,7 @@ MAX_BYTES = 1 << 28
 #: Every number is 0 or has a magnitude in [SMALLEST, LARGEST].
 LARGEST = Fraction(10**100)
 SMALLEST = 1 / LARGEST
+SIZE = "a number is 0 or between 1e-100 and 1e100 in size"
 
 _RATIONAL = re.compile(r"-?[0-9]{1,200}(?:/[0-9]{1,200})?")
 
@@ -119,34 +120,42 @@ def number(
     positive: bool = False,
 ) -> Fraction:
     """The exact number ``holder[key]``, at least ``least`` (or above 0 if ``positive``)."""
-    return _exact(entry(holder, key, place), _join(place, key), least=least, positive=positive)
+    return exact(entry(holder, key, place), _join(place, key), least=least, positive=positive)
 
 
-def _exact(value: Any, place: str, *, least: int | None = 0, positive: bool = False) -> Fraction:
-    if isinstance(value, str):
-        if not _RATIONAL.fullmatch(value):
-            raise Malformed(f"{place} is {show(value)}, not a number or a string 'a/b'")
-        above, _, below = value.partition("/")
-        if below and not int(below):
-            raise Malformed(f"{place} is {show(value)}: division by zero")
-        found = Fraction(int(above), int(below or "1"))
-    elif type(value) is int or (type(value) is float and isfinite(value)):
+def exact(value: Any, place: str, *, least: int | None = 0, positive: bool = False) -> Fraction:
+    """The exact number that a JSON value at ``place`` stands for, in range."""
+    if type(value) is str:
+        found = _rational(value, place)
+        if found and not SMALLEST <= abs(found) <= LARGEST:
+            raise Malformed(f"{place} is {show(found)}; {SIZE}")
+    elif type(value) is float or type(value) is int:
+        # Comparing the double is exact too, and much faster than comparing fractions.
+        if value and not 1e-100 <= abs(value) <= 1e100:
+            raise Malformed(f"{place} is {show(value)}; {SIZE}")
         found = Fraction(value)
     else:
-        raise Malformed(f"{place} is {show(value)}, not a finite number")
-    if found and not SMALLEST <= abs(found) <= LARGEST:
-        raise Malformed(f"{place} is {show(found)}, neither 0 nor between 1e-100 and 1e100 in size")
+        raise Malformed(f"{place} is {show(value)}, not a number")
     if positive and found <= 0:
         raise Malformed(f"{place} is {show(found)}, not above 0")
-    if least is not None and found < least:
+    if least is not None and found.numerator < least * found.denominator:
         raise Malformed(f"{place} is {show(found)}, below {least}")
     return found
+
+
+def _rational(value: str, place: str) -> Fraction:
+    if not _RATIONAL.fullmatch(value):
+        raise Malformed(f"{place} is {show(value)}, not a number or a string 'a/b'")
+    above, _, below = value.partition("/")
+    if below and not int(below):
+        raise Malformed(f"{place} is {show(value)}: division by zero")
+    return Fraction(int(above), int(below or "1"))
 
 
 def numbers(holder: Any, key: str, place: str) -> list[Fraction]:
     """The non-empty list ``holder[key]`` of exact numbers >= 0."""
     found = items(holder, key, place)
-    return [_exact(value, f"{_join(place, key)}[{m}]") for m, value in enumerate(found)]
+    return [exact(value, f"{_join(place, key)}[{m}]") for m, value in enumerate(found)]
 
 
 def integer(holder: Any, key: str, place: str, *, least: int, most: int) -> int:
@@ -177,8 +186,9 @@ def items(holder: Any, key: str, place: str) -> list[Any]:
 
 
 def close(a: Fraction, b: Fraction, relative: Fraction) -> bool:
-    """Whether a is b up to ``relative`` times b."""
-    return abs(a - b) <= relative * abs(b)
+    """Whether ``|a - b| <= relative |b|``, in plain integers because every row asks."""
+    gap = abs(a.numerator * b.denominator - b.numerator * a.denominator)
+    return gap * relative.denominator <= relative.numerator * abs(b.numerator) * a.denominator
 
 
 def show(value: Any) -> str:

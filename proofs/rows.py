@@ -14,8 +14,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from proofs.bounds import Claim, at_fixed_price, at_tariff
-from proofs.document import Malformed, Reasons, close, entry, integer, items, number, show, text
+from proofs.bounds import Claim, at_fixed_price, at_tariff, prunes
+from proofs.document import (
+    Malformed,
+    Reasons,
+    close,
+    entry,
+    exact,
+    integer,
+    items,
+    number,
+    show,
+    text,
+)
 from proofs.tariffs import SNAP, ZERO, Tariff, snapped
 
 __all__ = ["Public", "Row", "check_below", "check_row", "read_row"]
@@ -99,8 +110,7 @@ def read_row(holder: Any, index: int, quantum: Fraction | None, with_below: bool
 def _piece(pair: Any, place: str) -> tuple[Fraction, Fraction]:
     if not isinstance(pair, list) or len(pair) != 2:
         raise Malformed(f"{place} is {show(pair)}, not [base_latency_s, server_work_s]")
-    named = dict(zip(("base_latency_s", "server_work_s"), pair, strict=True))
-    return number(named, "base_latency_s", place), number(named, "server_work_s", place)
+    return exact(pair[0], f"{place}[0]"), exact(pair[1], f"{place}[1]")
 
 
 def _share(holder: Any, key: str, place: str, quantum: Fraction | None) -> Fraction:
@@ -185,13 +195,15 @@ def _check_regret(row: Row, public: Public, goal: Fraction, reasons: Reasons) ->
     if public.limited and public.tariff.capacity is not None:
         room = public.tariff.capacity - others
         high = room if high is None else min(high, room)
+    lowest = public.tariff.price(others) if public.fixed is None else public.fixed
     for j, (base, work) in enumerate(row.pieces):
+        if prunes(goal, row.value_of_time, base, work, lowest):
+            continue
         start = row.value_of_time * base
-        if goal <= start:
-            continue  # at f = 0 and at every other share
         doubt: str | None = f"it costs only {show(start)}"
         if work:
-            claim = Claim(goal, start, row.value_of_time * work, row.low, high, public.quantum)
+            scaled = row.value_of_time * work
+            claim = Claim(start, goal - start, scaled, row.low, high, public.quantum)
             if public.fixed is None:
                 doubt = at_tariff(claim, public.tariff, others, row.witness[j])
             else:
@@ -220,12 +232,13 @@ def check_below(row: Row, price: Fraction, quantum: Fraction | None, reasons: Re
         share *= 1 - SNAP
     goal = row.cost(piece, share, price)
     for j, (base, work) in enumerate(row.pieces):
-        start = row.value_of_time * base
-        if goal <= start:
+        if prunes(goal, row.value_of_time, base, work, price):
             continue
+        start = row.value_of_time * base
         doubt: str | None = f"it costs only {show(start)}"
         if work:
-            claim = Claim(goal, start, row.value_of_time * work, row.low, share, quantum)
+            scaled = row.value_of_time * work
+            claim = Claim(start, goal - start, scaled, row.low, share, quantum)
             doubt = at_fixed_price(claim, price)
         if doubt:
             reasons.add(
