@@ -1,1 +1,15 @@
-"""Placeholder."""
+"""Where to cut: which operators stay on the device, which go to the server.
+
+Reading order: ``pieces`` (what a cut, a piece and a frontier are), ``frontier``
+(the two questions a caller asks), ``network`` (graph to flow network and back,
+built on ``structure``), ``parametric`` (all minimum cuts as the price of server
+work rises), ``kernel`` (one minimum cut), ``engine`` (compiled or plain).
+"""
+
+from __future__ import annotations
+
+from dds.cut.frontier import frontier, min_cut
+from dds.cut.network import make_cut, score
+from dds.cut.pieces import Cut, Frontier, Piece
+
+__all__ = ["Cut", "Frontier", "Piece", "frontier", "make_cut", "min_cut", "score"]

@@ -1,0 +1,99 @@
+"""Seconds per operator: estimated by a roofline, or checked when given."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dds.costs.device import Device
+from dds.errors import InvalidInput
+from dds.model.graph import ModelGraph
+
+__all__ = ["TimesOperators", "Timing", "operator_times", "roofline", "server_times"]
+
+#: Bounds on times in seconds, far outside anything real; within them no sum overflows.
+_LEAST, _MOST = 1e-150, 1e150
+
+
+@runtime_checkable
+class TimesOperators(Protocol):
+    """Anything that knows how long each operator of a graph takes: a measured profile."""
+
+    def operator_times(self, graph: ModelGraph) -> NDArray[np.float64]:
+        """Seconds per operator of the graph."""
+        ...
+
+
+#: What a caller may give as the times of a graph's operators.
+Timing: TypeAlias = Device | TimesOperators | ArrayLike
+
+
+def roofline(graph: ModelGraph, device: Device) -> NDArray[np.float64]:
+    """Estimated seconds per operator: ``overhead + max(flops / F, moved / B)``.
+
+    where
+      F      device.flops_per_s
+      B      device.bytes_per_s
+      moved  bytes of an operator's input and output tensors and its weights
+
+    Source: Williams, Waterman and Patterson, Roofline (CACM 2009), per operator.
+    """
+    flops = [float(operator.flops) for operator in graph.operators]
+    sizes = [tensor.bytes for tensor in graph.tensors]
+    moved = [
+        float(operator.weight_bytes + sum(sizes[t] for t in operator.inputs + operator.outputs))
+        for operator in graph.operators
+    ]
+    compute = np.array(flops) / device.flops_per_s
+    memory = np.array(moved) / device.bytes_per_s
+    return np.asarray(device.overhead + np.maximum(compute, memory), np.float64)
+
+
+def operator_times(graph: ModelGraph, timing: Timing) -> NDArray[np.float64]:
+    """Seconds per operator from whatever the caller has.
+
+    timing: a :class:`Device` (roofline estimate), an object with
+    ``operator_times(graph)`` such as a measured profile, or one number per operator.
+    Raises InvalidInput for a wrong count, a negative number, or a sum that is not
+    finite (or above 1e150 s).
+    """
+    if isinstance(timing, Device):
+        given: ArrayLike = roofline(graph, timing)
+    elif isinstance(timing, TimesOperators):
+        given = timing.operator_times(graph)
+    else:
+        given = timing
+    try:
+        times = np.array(given, np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInput("operator times: need a device, a profile or one number of seconds "
+                           f"per operator, not {type(given).__name__}") from None  # fmt: skip
+    if times.shape != (len(graph.operators),):
+        raise InvalidInput(
+            f"operator times: shape {times.shape}; need one number for each of the "
+            f"{len(graph.operators)} operators"
+        )
+    # Written so that NaN fails; the sum of finite times may still overflow.
+    bad = np.flatnonzero(~((times >= 0.0) & (times <= _MOST)))
+    if bad.size:
+        v = int(bad[0])
+        raise InvalidInput(f"operator times: operator {graph.operators[v].name!r} takes "
+                           f"{float(times[v])!r} s; need 0 <= seconds <= 1e150")  # fmt: skip
+    return times
+
+
+def server_times(graph: ModelGraph, timing: Timing) -> NDArray[np.float64]:
+    """:func:`operator_times` of the server's reference core, where every time must be > 0.
+
+    So W = 0 says local-only and nothing else.  Raises InvalidInput for a time
+    below 1e-150 s.
+    """
+    times = operator_times(graph, timing)
+    bad = np.flatnonzero(times < _LEAST)
+    if bad.size:
+        v = int(bad[0])
+        raise InvalidInput(f"server times: operator {graph.operators[v].name!r} takes "
+                           f"{float(times[v])!r} s; need >= 1e-150 s on the server")  # fmt: skip
+    return times
