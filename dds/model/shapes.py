@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 from google.protobuf.message import EncodeError
-from onnx import checker, shape_inference
+from onnx import checker, numpy_helper, shape_inference
 
 from dds.errors import InvalidInput
-from dds.model import dtypes
+from dds.model import dtypes, values
 from dds.model.onnxfile import SMALL_BYTES, OnnxFile
 
 __all__ = ["Form", "Forms", "infer", "tensor_type"]
@@ -70,6 +71,17 @@ def infer(
     _fix_inputs(light.graph, inputs, dict(shapes or {}))
     _declare_weights(file, light.graph)
     _check(light)
+    forms = _once(light, file)
+    # Where inference lost track of a shape, work out the arithmetic it is made of, and go on.
+    # Every round settles at least one node, so this ends; deep models take a few rounds.
+    while any(forms[name].fixed is None for node in light.graph.node for name in node.output):
+        if not _settle(light, forms):
+            break
+        forms = _once(light, file)
+    return forms
+
+
+def _once(light: onnx.ModelProto, file: OnnxFile) -> Forms:
     try:
         inferred = shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
         return Forms(_forms(inferred.graph, file), "")
@@ -77,15 +89,32 @@ def infer(
         complaint = _one_line(error)
     # Strict inference also stops where it merely knows too little.  Infer what can be
     # inferred, and believe nothing the model declares about the tensors in between.
-    del light.graph.value_info[:]
-    for value in light.graph.output:
+    relaxed = onnx.ModelProto()
+    relaxed.CopyFrom(light)
+    del relaxed.graph.value_info[:]
+    for value in relaxed.graph.output:
         if value.type.WhichOneof("value") == "tensor_type":
             value.type.tensor_type.ClearField("shape")
     try:
-        inferred = shape_inference.infer_shapes(light, data_prop=True)
+        inferred = shape_inference.infer_shapes(relaxed, data_prop=True)
     except _LIBRARY as error:
         raise InvalidInput(f"shape inference refuses the model: {_one_line(error)}") from error
     return Forms(_forms(inferred.graph, file), complaint)
+
+
+def _settle(light: onnx.ModelProto, forms: Forms) -> bool:
+    """Turn nodes whose value is known into constants; whether there were any."""
+    known = {t.name: numpy_helper.to_array(t) for t in light.graph.initializer}
+    shapes = {name: form.fixed for name, form in forms.by_name.items()}
+    fixed = {name: shape for name, shape in shapes.items() if shape is not None}
+    found = values.follow(light.graph.node, known, fixed)
+    settled = False
+    for node in light.graph.node:
+        if node.op_type != "Constant" and len(node.output) == 1 and node.output[0] in found:
+            value = numpy_helper.from_array(np.asarray(found[node.output[0]], order="C"))
+            node.CopyFrom(onnx.helper.make_node("Constant", [], node.output, value=value))
+            settled = True
+    return settled
 
 
 # What onnx's C++ parts raise on models they refuse; EncodeError is protobuf's.
