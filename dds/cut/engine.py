@@ -1,7 +1,7 @@
 """Where the search for cuts runs: compiled by numba, or as plain Python.
 
 Both run the very same functions (:mod:`dds.cut.kernel`, :mod:`dds.cut.parametric`)
-and agree to the last bit; compiled code works on numpy arrays, plain Python on
+and take the same decisions; compiled code works on numpy arrays, plain Python on
 lists.  numba is imported at the first cut, never before.
 """
 
@@ -11,12 +11,20 @@ import importlib.util
 from collections.abc import Callable
 from functools import cache
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
+from dds.costs.link import Link
 from dds.cut import kernel, parametric
+from dds.cut.network import Network
 from dds.errors import InvalidInput
 
-__all__ = ["compiled", "numba_installed", "use_compiled"]
+__all__ = ["numba_installed", "run", "use_compiled"]
+
+#: one_cut and all_cuts of dds.cut.parametric.
+Search: TypeAlias = Callable[..., tuple[int, Any, Any]]
 
 
 @cache
@@ -39,14 +47,27 @@ def use_compiled(engine: str | None) -> bool:
     return engine == "numba"
 
 
-def compiled(search: Callable[..., int]) -> Callable[..., int]:
-    """A search of :mod:`dds.cut.parametric`, compiled (once per process, cached on disk)."""
-    return _compile_all()[search.__name__]
+def run(
+    search: Search,
+    net: Network,
+    local: NDArray[np.float64],
+    work: NDArray[np.float64],
+    link: Link,
+    x: float,
+    engine: str | None,
+) -> tuple[NDArray[np.int64], list[int]]:
+    """(order, splits) of a search of :mod:`dds.cut.parametric`; engine: :func:`use_compiled`."""
+    price = (link.uplink, link.downlink, link.rtt)
+    if use_compiled(engine):
+        count, order, splits = _compiled()[search.__name__](net.arrays, local, work, price, x)
+        return order, splits[:count].tolist()
+    count, order, splits = search(net.lists, local.tolist(), work.tolist(), price, x)
+    return np.array(order, np.int64), splits[:count]
 
 
 @cache
-def _compile_all() -> dict[str, Callable[..., int]]:
-    """Every function of the two modules, compiled.
+def _compiled() -> dict[str, Search]:
+    """The functions of both modules, compiled: once per process, cached on disk.
 
     Each is given a copy of its globals in which its siblings are compiled too:
     the modules themselves stay plain Python.
@@ -54,16 +75,26 @@ def _compile_all() -> dict[str, Callable[..., int]]:
     import numba
 
     scope: dict[str, Any] = {"__name__": parametric.__name__}
-    functions: dict[str, FunctionType] = {}
+    plain: dict[str, FunctionType] = {}
     for module in (kernel, parametric):
         for name, value in vars(module).items():
             if isinstance(value, FunctionType):
-                functions[name] = FunctionType(value.__code__, scope, name, value.__defaults__)
+                plain[name] = FunctionType(value.__code__, scope, name)
             else:
                 scope.setdefault(name, value)
-    for name, function in functions.items():
+    plain["_new_ints"] = _int_array
+    plain["_new_floats"] = _float_array
+    for name, function in plain.items():
         try:
             scope[name] = numba.njit(cache=True)(function)
-        except RuntimeError:  # nowhere to cache: compile anew in each process
+        except RuntimeError:  # nowhere to write: compile anew in each process
             scope[name] = numba.njit(function)
-    return {name: scope[name] for name in functions}
+    return scope
+
+
+def _int_array(size: int) -> NDArray[np.int64]:
+    return np.empty(size, np.int64)
+
+
+def _float_array(size: int) -> NDArray[np.float64]:
+    return np.empty(size, np.float64)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from dds.costs.link import Link
 from dds.costs.roofline import Timing, operator_times, server_times
-from dds.cut import parametric
-from dds.cut.engine import compiled, use_compiled
-from dds.cut.network import Network, network, score
-from dds.cut.parametric import Scratch
+from dds.cut.engine import run
+from dds.cut.network import Network, network
+from dds.cut.parametric import all_cuts, one_cut
 from dds.cut.pieces import Frontier, Piece
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
@@ -64,14 +60,8 @@ def frontier(
     """
     net = network(graph)
     local, work = operator_times(graph, device), server_times(graph, server)
-    count, scratch = _search(parametric.all_cuts, net, local, work, link, engine)
-    order = np.asarray(scratch.order, np.int64)
-    on_device = np.zeros(net.size, bool)
-    pieces, kept = [], 0
-    for split in scratch.splits[:count]:
-        on_device[order[kept:split]] = True
-        kept = split
-        pieces.append(score(net.cut(on_device, local), work, link))
+    order, splits = run(all_cuts, net, local, work, link, 0.0, engine)
+    pieces = _pieces(net, order, splits, local, work, link)
     return Frontier(_hull(pieces))
 
 
@@ -92,28 +82,27 @@ def min_cut(
         raise InvalidInput(f"share is {share!r}; need cores > 0")
     net = network(graph)
     local, work = operator_times(graph, device), server_times(graph, server)
-    kept, scratch = _search(parametric.one_cut, net, local, work, link, engine, 1.0 / share)
-    on_device = np.zeros(net.size, bool)
-    on_device[np.asarray(scratch.order[:kept], np.int64)] = True
-    return score(net.cut(on_device, local), work, link)
+    order, splits = run(one_cut, net, local, work, link, 1.0 / share, engine)
+    return _pieces(net, order, splits, local, work, link)[0]
 
 
-def _search(
-    search: Callable[..., int],
+def _pieces(
     net: Network,
+    order: NDArray[np.int64],
+    splits: list[int],
     local: NDArray[np.float64],
     work: NDArray[np.float64],
     link: Link,
-    engine: str | None,
-    *weight: float,
-) -> tuple[int, Scratch]:
-    """Run a search of :mod:`dds.cut.parametric`: its result and the arrays it filled."""
-    columns: tuple[Any, ...] = (local, work, np.array([link.uplink, link.downlink, link.rtt]))
-    if use_compiled(engine):
-        scratch = net.scratch(lists=False)
-        return compiled(search)(net.arrays, scratch, *columns, *weight), scratch
-    scratch = net.scratch(lists=True)
-    return search(net.lists, scratch, *(column.tolist() for column in columns), *weight), scratch
+) -> list[Piece]:
+    """The pieces of the cuts that keep ``order[:p]`` on the device, p in splits."""
+    behind = [*np.add.accumulate(work[order[::-1]])[::-1].tolist(), 0.0]
+    pieces = []
+    for p, cut in zip(splits, net.cuts(order, splits, local), strict=True):
+        base = cut.local_time
+        if p < len(order):
+            base += link.transfer_time(cut.uplink_bytes, cut.downlink_bytes)
+        pieces.append(Piece(base, behind[p], cut))
+    return pieces
 
 
 def _hull(pieces: list[Piece]) -> tuple[Piece, ...]:

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dds.costs.link import Link
-from dds.cut.parametric import BARRED, INFINITE, Layout, Scratch
+from dds.cut.parametric import BARRED, INFINITE, Layout
 from dds.cut.pieces import Cut, Piece
 from dds.cut.structure import blocks, open_bytes, reduction, through_bytes
 from dds.errors import InvalidInput
@@ -48,16 +48,19 @@ class Network:
     """The flow network of one graph, and the way back from it to cuts.
 
     arrays: its layout for compiled code, numpy; lists: the same for plain Python;
-    bytes: per tensor; producer: per tensor, -1 for a model input; reads: pairs
-    (tensor, operator that reads it), by tensor; outputs: model outputs that
-    operators produce, ascending.
+    bytes: per tensor; read: the tensors that are read, ascending; made_by: their
+    producers, -1 for a model input; readers: their maximal consumers, one after the
+    other, those of read[i] from reader_start[i] on; returned: (tensor, producer) of
+    the model outputs that operators produce, by tensor.
     """
 
     arrays: Layout
     bytes: tuple[int, ...]
-    producer: NDArray[np.int64]
-    reads: NDArray[np.int64]
-    outputs: NDArray[np.int64]
+    read: NDArray[np.int64]
+    made_by: NDArray[np.int64]
+    readers: NDArray[np.int64]
+    reader_start: NDArray[np.int64]
+    returned: tuple[tuple[int, int], ...]
 
     @cached_property
     def lists(self) -> Layout:
@@ -70,39 +73,36 @@ class Network:
         """Number of operators."""
         return len(self.arrays.block)
 
-    def scratch(self, lists: bool) -> Scratch:
-        """Fresh work space for one search: lists, or numpy arrays."""
-        g = self.arrays
-        n, nodes, hubs = len(g.block), len(g.start) - 1, len(g.hub_tensor)
-        ints = (n, n, n + 1, 2 * n + 2, n, *(nodes,) * 5, nodes + 1, hubs, len(g.head))
-        floats = (*(n + 1,) * 5, len(self.bytes), n, n, n, hubs)
-        columns: list[Any]
-        if lists:
-            columns = [[0] * size for size in ints] + [[0.0] * size for size in floats]
-        else:
-            columns = [np.empty(size, np.int64) for size in ints]
-            columns += [np.empty(size, np.float64) for size in floats]
-        return Scratch(*columns)
+    def cuts(
+        self, order: NDArray[np.int64], splits: Sequence[int], local: NDArray[np.float64]
+    ) -> list[Cut]:
+        """The way back: for each p in splits the cut that keeps ``order[:p]`` on the device.
 
-    def cut(self, on_device: NDArray[np.bool_], device_times: NDArray[np.float64]) -> Cut:
-        """The way back: the cut that keeps the marked operators on the device.
-
-        on_device: bool per operator, closed under predecessors.
+        order: a permutation of the operators; every ``order[:p]`` closed under
+        predecessors; local: device times, s.
         """
-        tensors, readers = self.reads
-        leaves = ~on_device[readers]
-        # Producer -1, a model input, reads the True appended for it.
-        leaves &= np.append(on_device, True)[self.producer[tensors]]
-        uploads = dict.fromkeys(tensors[leaves].tolist())
-        downloads = self.outputs[~on_device[self.producer[self.outputs]]].tolist()
-        return Cut(
-            on_device=tuple(on_device.nonzero()[0].tolist()),
-            uploads=tuple(uploads),
-            downloads=tuple(downloads),
-            uplink_bytes=sum(self.bytes[t] for t in uploads),
-            downlink_bytes=sum(self.bytes[t] for t in downloads),
-            local_time=float(device_times[on_device].sum()),
-        )
+        rank = np.empty(len(order) + 1, np.int64)
+        rank[order] = np.arange(len(order))
+        rank[-1] = -1  # producer -1: a model input is on the device from the start
+        made = rank[self.made_by]
+        # Sent by the cuts p with made < p <= last: produced on the device, not all read there.
+        last = np.maximum.reduceat(rank[self.readers], self.reader_start) if len(made) else made
+        elapsed = [0.0, *np.add.accumulate(local[order]).tolist()]
+        cuts = []
+        for p in splits:
+            uploads = self.read[(made < p) & (p <= last)].tolist()
+            downloads = [t for t, v in self.returned if rank[v] >= p]
+            cuts.append(
+                Cut(
+                    on_device=tuple(np.sort(order[:p]).tolist()),
+                    uploads=tuple(uploads),
+                    downloads=tuple(downloads),
+                    uplink_bytes=sum([self.bytes[t] for t in uploads]),
+                    downlink_bytes=sum([self.bytes[t] for t in downloads]),
+                    local_time=elapsed[p],
+                )
+            )
+        return cuts
 
 
 _NETWORKS: dict[int, tuple[weakref.ref[ModelGraph], Network]] = {}
@@ -144,7 +144,8 @@ def make_cut(
                     f"on_device: operator {reader!r} reads from {missing!r}, which would be on "
                     f"the server; add {missing!r} or drop {reader!r}"
                 )
-    return network(graph).cut(marks, device_times)
+    order = np.concatenate([marks.nonzero()[0], (~marks).nonzero()[0]])
+    return network(graph).cuts(order, [int(marks.sum())], device_times)[0]
 
 
 def score(cut: Cut, server_times: NDArray[np.float64], link: Link) -> Piece:
@@ -206,9 +207,16 @@ def _build(graph: ModelGraph) -> Network:
         prefix_down=_floats([*accumulate(reversed(output_bytes), initial=0)][::-1]),
         through_up=_floats(through_bytes(graph, sizes, block)),
     )
-    reads = [(t, v) for t, consumers in enumerate(graph.consumers) for v in consumers]
-    pairs = np.array(reads, np.int64).reshape(-1, 2).T.copy()
-    return Network(layout, sizes, np.array(producer, np.int64), pairs, np.array(outputs, np.int64))
+    read = [t for t, maximal in enumerate(readers) if maximal]
+    return Network(
+        arrays=layout,
+        bytes=sizes,
+        read=_ints(read),
+        made_by=_ints([producer[t] for t in read]),
+        readers=_ints([v for maximal in readers for v in maximal]),
+        reader_start=_ints([0, *accumulate(len(readers[t]) for t in read)][: len(read)]),
+        returned=tuple((t, producer[t]) for t in outputs),
+    )
 
 
 class _Arcs:

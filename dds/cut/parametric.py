@@ -32,6 +32,8 @@ __all__ = ["BARRED", "INFINITE", "Layout", "Scratch", "all_cuts", "one_cut"]
 
 #: A float64 numpy array in compiled code, a list in plain Python.
 Floats: TypeAlias = MutableSequence[float]
+#: Uplink and downlink in bytes/s, round trip in s.
+Price: TypeAlias = tuple[float, float, float]
 
 #: A cut must beat what is known by this fraction to count as better than rounding.
 TOLERANCE = 2.0**-44
@@ -69,35 +71,77 @@ class Layout(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Arrays the search works on, allocated per call; results in order and splits."""
+    """Arrays the search works on, fresh for each.
 
-    order: Ints  # n: operators, those that move to the device first in front
-    rank: Ints  # n: position of an operator in order
-    splits: Ints  # n + 1: positions of the cuts found, ascending
-    stack: Ints  # 2 n + 2
-    keep: Ints  # n: 1 where the operator at a position stays on the device in the best cut
-    nodes: Ints  # nodes, all below
-    excess: Ints
+    "By operator" means n entries, "by position" n + 1, "by node" and "by tensor
+    node" as in :class:`Layout`; most are allocated a little longer than that.
+    """
+
+    order: Ints  # operators, those that move to the device first in front
+    rank: Ints  # by operator: its position in order
+    splits: Ints  # positions of the cuts found, ascending
+    stack: Ints  # pairs of positions
+    keep: Ints  # by position: 1 where the operator there stays on the device in the best cut
+    nodes: Ints  # the nodes of the network being solved
+    excess: Ints  # by node, as all up to tally: see dds.cut.kernel
     label: Ints
     current: Ints
     queue: Ints
     tally: Ints
-    hub: Ints  # per tensor node: DEVICE, OPEN, SERVER or UNSEEN
-    residual: Ints  # arcs
-    local: Floats  # n + 1: device time of the first p operators
-    work: Floats  # n + 1: server work of the cut that keeps 0..p-1
-    prefix: Floats  # n + 1: base latency of the cut that keeps 0..p-1
-    cut_base: Floats  # n + 1: base latency of a chain's cut, by position
-    cut_work: Floats  # n + 1
-    upload: Floats  # per tensor: seconds to send it, clipped
-    on_server: Floats  # n: seconds an operator costs on the server beside its work
-    pay_device: Floats  # n: the same two for one block, tensors to fixed sides included
-    pay_server: Floats
-    hub_pay: Floats  # per tensor node: seconds paid if it stands on the server side
+    hub: Ints  # by tensor node: DEVICE, OPEN, SERVER or UNSEEN
+    residual: Ints  # by arc
+    local: Floats  # by position p: device time of operators 0..p-1
+    work: Floats  # by position p: server work of the cut that keeps 0..p-1
+    prefix: Floats  # by position p: base latency of that cut
+    cut_base: Floats  # by position p: base latency of the cut found that keeps order[:p]
+    cut_work: Floats  # by position p: its server work
+    on_server: Floats  # by operator: seconds it costs on the server beside its work
+    pay_device: Floats  # by operator: what either side costs in the network being solved,
+    pay_server: Floats  # tensors from and to what is decided included
+    hub_pay: Floats  # by tensor node: seconds paid if it stands on the server side
+    upload: Floats  # by tensor: seconds to send it, clipped
+
+
+# The only two functions that differ when compiled: there they make numpy arrays.
+def _new_ints(size: int) -> Ints:
+    return [0] * size
+
+
+def _new_floats(size: int) -> Floats:
+    return [0.0] * size
+
+
+def _scratch(g: Layout) -> Scratch:
+    size = len(g.start) + 1  # two more than there are nodes, so enough for positions too
+    return Scratch(
+        order=_new_ints(len(g.block)),
+        rank=_new_ints(size),
+        splits=_new_ints(size),
+        stack=_new_ints(2 * size),
+        keep=_new_ints(size),
+        nodes=_new_ints(size),
+        excess=_new_ints(size),
+        label=_new_ints(size),
+        current=_new_ints(size),
+        queue=_new_ints(size),
+        tally=_new_ints(size),
+        hub=_new_ints(size),
+        residual=_new_ints(len(g.head)),
+        local=_new_floats(size),
+        work=_new_floats(size),
+        prefix=_new_floats(size),
+        cut_base=_new_floats(size),
+        cut_work=_new_floats(size),
+        on_server=_new_floats(size),
+        pay_device=_new_floats(size),
+        pay_server=_new_floats(size),
+        hub_pay=_new_floats(size),
+        upload=_new_floats(len(g.tensor_bytes)),
+    )
 
 
 def _price(
-    g: Layout, s: Scratch, device: Floats, server: Floats, link: Floats
+    g: Layout, s: Scratch, device: Floats, server: Floats, link: Price
 ) -> None:
     """Seconds of everything at this link (uplink, downlink, round trip)."""
     n = len(s.order)
@@ -157,7 +201,7 @@ def _open_hub(g: Layout, s: Scratch, k: int, low: int, high: int) -> float:
 
 
 def _open_block(
-    g: Layout, s: Scratch, device: Floats, block: int, low: int, high: int, link: Floats
+    g: Layout, s: Scratch, device: Floats, block: int, low: int, high: int, link: Price
 ) -> tuple[float, int]:
     """Set up block's network, ``order[low:high]`` undecided: (fixed seconds, tensor nodes).
 
@@ -300,7 +344,7 @@ def _best_prefix(
 
 
 def _best_in_blocks(
-    g: Layout, s: Scratch, device: Floats, server: Floats, link: Floats,
+    g: Layout, s: Scratch, device: Floats, server: Floats, link: Price,
     low: int, high: int, x: float, best: float,
 ) -> int:  # fmt: skip
     """Reorder ``order[low:high]`` for its cheapest cut inside a block, if cheaper than best.
@@ -363,28 +407,22 @@ def _best_in_blocks(
     return split
 
 
-def one_cut(
-    g: Layout, s: Scratch, device: Floats, server: Floats, link: Floats, x: float
+def _first_cut(
+    g: Layout, s: Scratch, device: Floats, server: Floats, link: Price, x: float
 ) -> int:
-    """The cut that minimises A + x W: ``order[:p]`` stays on the device; returns p.
-
-    link: uplink and downlink in bytes/s, round trip in s.
-    """
+    """Bring the cut of least A + x W to the front of order; returns its position."""
     n = len(s.order)
-    _price(g, s, device, server, link)
     split = n
-    best = s.prefix[n]
     s.cut_base[n] = s.prefix[n]
     s.cut_work[n] = 0.0
+    best = s.prefix[n]
     if n > 0 and s.prefix[0] + x * s.work[0] < best:
         best = s.prefix[0] + x * s.work[0]
         split = 0
     inner, best = _best_prefix(g, s, 0, n, x, best)
     if inner >= 0:
         split = inner
-    inner = _best_in_blocks(
-        g, s, device, server, link, 0, n, x, best - TOLERANCE * best
-    )
+    inner = _best_in_blocks(g, s, device, server, link, 0, n, x, best - TOLERANCE * best)
     if inner >= 0:
         return inner
     s.cut_base[split] = s.prefix[split]
@@ -392,16 +430,32 @@ def one_cut(
     return split
 
 
-def all_cuts(g: Layout, s: Scratch, device: Floats, server: Floats, link: Floats) -> int:
-    """Every cut that is best at some x > 0: nested, by position in splits; returns how many."""
-    n = len(s.order)
+def one_cut(
+    g: Layout, device: Floats, server: Floats, link: Price, x: float
+) -> tuple[int, Ints, Ints]:
+    """The cut of least A + x W: (1, order, splits), as :func:`all_cuts` of a single cut."""
+    s = _scratch(g)
+    _price(g, s, device, server, link)
+    s.splits[0] = _first_cut(g, s, device, server, link, x)
+    return 1, s.order, s.splits
+
+
+def all_cuts(
+    g: Layout, device: Floats, server: Floats, link: Price, x: float
+) -> tuple[int, Ints, Ints]:
+    """Every cut best at some weight above x, nested: (count, order, splits).
+
+    Cut k keeps ``order[:splits[k]]`` on the device, k < count; the last one all.
+    """
+    n = len(g.block)
+    s = _scratch(g)
+    _price(g, s, device, server, link)
+    s.splits[0] = _first_cut(g, s, device, server, link, x)
     found = 1
-    s.splits[0] = one_cut(g, s, device, server, link, 0.0)
-    if s.splits[0] == n:
-        return found
-    s.stack[0] = s.splits[0]
-    s.stack[1] = n
-    depth = 2
+    depth = 0
+    if s.splits[0] < n:
+        s.stack[0], s.stack[1] = s.splits[0], n
+        depth = 2
     while depth > 0:
         low, high = s.stack[depth - 2], s.stack[depth - 1]
         depth -= 2
@@ -409,15 +463,15 @@ def all_cuts(g: Layout, s: Scratch, device: Floats, server: Floats, link: Floats
         saved = s.cut_work[low] - s.cut_work[high]
         split = -1
         if high - low > 1 and slower > 0.0 and saved > 0.0:
-            x = slower / saved
-            line = s.cut_base[low] + x * s.cut_work[low]
+            level = slower / saved
+            line = s.cut_base[low] + level * s.cut_work[low]
             line -= TOLERANCE * line
-            split, _ = _best_prefix(g, s, low, high, x, line)
+            split, _ = _best_prefix(g, s, low, high, level, line)
             if split >= 0:
                 s.cut_base[split] = s.prefix[split]
                 s.cut_work[split] = s.work[split]
             else:
-                split = _best_in_blocks(g, s, device, server, link, low, high, x, line)
+                split = _best_in_blocks(g, s, device, server, link, low, high, level, line)
         if split < 0:
             s.splits[found] = high
             found += 1
@@ -425,4 +479,4 @@ def all_cuts(g: Layout, s: Scratch, device: Floats, server: Floats, link: Floats
             s.stack[depth], s.stack[depth + 1] = split, high
             s.stack[depth + 2], s.stack[depth + 3] = low, split
             depth += 4
-    return found
+    return found, s.order, s.splits
