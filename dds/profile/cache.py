@@ -1,0 +1,116 @@
+"""Profiles on disk, so that a model is measured once per machine.
+
+One file per model digest, input shapes and platform, written to a temporary name and renamed,
+so a reader never sees half of one.  A lock lets one process measure at a time: two that measure
+together slow each other down and are both wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from dds.errors import InvalidInput
+from dds.model.graph import ModelGraph
+from dds.profile.measure import Report, measure
+from dds.profile.profile import Profile
+from dds.profile.runtime import platform_fingerprint
+
+__all__ = ["cache_directory", "measured_profile"]
+
+
+def cache_directory() -> Path | None:
+    """``$XDG_CACHE_HOME/dds``, else ``~/.cache/dds``; None where there is no home either."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    if base and Path(base).is_absolute():
+        return Path(base) / "dds"
+    try:
+        return Path.home() / ".cache" / "dds"
+    except RuntimeError:
+        return None
+
+
+def measured_profile(
+    model: bytes,
+    graph: ModelGraph,
+    *,
+    cache: Path | None = None,
+    repeats: int = 10,
+    budget: float = float("inf"),
+    threads: int = 1,
+    report: Report | None = None,
+) -> tuple[Profile, bool]:
+    """The profile of `model` on this machine, and whether it came from the folder `cache`.
+
+    Without a cache, or with one that cannot be written, every call measures; so does one that
+    asks for more repeats, without a budget, than are kept.  Waits while another process measures.
+     The other arguments are those of :func:`dds.profile.measure.measure`.
+    """
+    path = None if cache is None else _path(cache, graph, threads)
+    least = repeats if math.isinf(budget) else 1
+    if found := _read(path, graph, least):
+        return found, True
+    with _one_at_a_time():
+        # Whoever held the lock may have measured this very model.
+        if found := _read(path, graph, least):
+            return found, True
+        profile = measure(
+            model, graph, repeats=repeats, budget=budget, threads=threads, report=report
+        )
+    _write(path, profile)
+    return profile, False
+
+
+def _path(cache: Path, graph: ModelGraph, threads: int) -> Path:
+    """One file per model, input shapes (which the model may leave open) and platform."""
+    shapes = [graph.tensors[t].shape for t in graph.inputs]
+    setting = f"{platform_fingerprint(threads)} {shapes}"
+    key = hashlib.sha256(setting.encode()).hexdigest()[:16]
+    return cache / "profiles" / f"{graph.digest}-{key}.json"
+
+
+def _read(path: Path | None, graph: ModelGraph, least: int) -> Profile | None:
+    """The file's profile, if it is of this graph and of enough runs; a bad file is no profile."""
+    if path is None:
+        return None
+    try:
+        profile = Profile.from_json(path.read_text(encoding="utf-8"))
+        profile.operator_times(graph)
+    except (OSError, UnicodeDecodeError, InvalidInput):
+        return None
+    return profile if profile.repeats >= least else None
+
+
+def _write(path: Path | None, profile: Profile) -> None:
+    """Write or replace the file; a cache that cannot be written only costs time later."""
+    if path is None:
+        return
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(profile.to_json())
+        Path(file.name).replace(path)
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Hold this user's profiling lock; without a writable temporary folder, go on without."""
+    path = Path(tempfile.gettempdir()) / f"dds-profile-{os.getuid()}.lock"
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError:
+        yield
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
