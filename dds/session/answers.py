@@ -1,8 +1,4 @@
-"""What a client computes in private: its answer to a question, its check of an allocation.
-
-Costs here are exact rationals of the given doubles, so a share on the quantum's grid is never
-given up, nor an allocation disputed, for a rounding error.
-"""
+"""What a client computes in private: its answer to a question, its check of an allocation."""
 
 from __future__ import annotations
 
@@ -10,17 +6,15 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from dds.errors import InvalidInput
+from dds.errors import Infeasible
 from dds.market.auctioneer import Quote
 from dds.market.client import Client
-from dds.market.response import best_response, respond
-from dds.market.tariff import Clearing, Flat, Tariff
-from dds.session.messages import Allocation, Holding, Terms
+from dds.market.response import best_response, piece_at, reconsider, respond
+from dds.market.tariff import Clearing, Flat
+from dds.session.messages import Allocation, Holding, Quotation, Terms
 
 __all__ = ["Settlement", "answer", "settle"]
 
-#: A continuous share is kept unless another saves more than this part of its cost.
-TOLERANCE = 1e-9
 #: Sums and products that the server rounded may differ by this much, relative.
 _ROUNDING = 1e-9
 #: Regret of a continuous allocation that raises an objection, relative to its cost.
@@ -31,7 +25,7 @@ _OBJECTION = 1e-6
 class Settlement:
     """An allocation as its client sees it.
 
-    piece: index of the piece to run, into its frontier; latency: T(f), s; cost: w T + f pi,
+    piece: index of the piece to run, into its frontier; latency: T(f), s; cost: w T + f price,
     credits/s; regret: what its best response to the others would save, credits/s, >= 0;
     objections: one line for each thing the server got wrong, none if it can be accepted.
     """
@@ -44,23 +38,24 @@ class Settlement:
     objections: tuple[str, ...] = ()
 
 
-def answer(client: Client, question: Quote | Holding, terms: Terms) -> float:
+def answer(client: Client, question: Quotation | Holding, terms: Terms) -> float:
     """The share, in cores, with which a truthful client answers a post.
 
-    To a Quote R_i(F); to a Holding its best response, or the share it has when that saves at
+    To a Quotation R_i(F); to a Holding its best response, or the share it has when that saves at
     most 1e-9 of its cost (with a quantum: nothing at all).
     """
-    if isinstance(question, Quote):
-        return respond(client, question, quantum=terms.quantum).share
-    others = _on_grid(question.others, terms.quantum)
-    share = _on_grid(question.share, terms.quantum)
-    best = best_response(client, terms.tariff, float(others), quantum=terms.quantum).share
-    held = _cost(client, share, terms.tariff, others, terms.quantum)
-    gain = held - _cost(
-        client, _on_grid(best, terms.quantum), terms.tariff, others, terms.quantum
-    )
-    keep = gain <= (0 if terms.quantum is not None else Fraction(TOLERANCE) * held)
-    return question.share if keep else best
+    if isinstance(question, Quotation):
+        quote = Quote(
+            load=question.load,
+            price=question.price,
+            slope=question.slope,
+            at_least=question.at_least,
+            at_most=question.at_most,
+        )
+        return respond(client, quote, quantum=terms.quantum).share
+    return reconsider(
+        client, terms.tariff, question.share, question.others, quantum=terms.quantum
+    ).share
 
 
 def settle(client: Client, allocation: Allocation, terms: Terms) -> Settlement:
@@ -68,23 +63,27 @@ def settle(client: Client, allocation: Allocation, terms: Terms) -> Settlement:
 
     Raises InvalidInput when no piece of the client can run on the share.
     """
-    share = _on_grid(allocation.share, terms.quantum)
-    others = _on_grid(allocation.others, terms.quantum)
-    piece, _ = _fastest(client, share)
-    latency = client.frontier.pieces[piece].latency(allocation.share)
+    share, others = allocation.share, allocation.others
+    piece = piece_at(client, share)
+    latency = client.frontier.pieces[piece].latency(share)
+    cost = client.value_of_time * latency + allocation.payment
     objections = _arithmetic(allocation, terms)
+    if objections:  # a best response to numbers that contradict each other means nothing
+        return Settlement(allocation, piece, latency, cost, math.inf, objections)
     # At a clearing price nobody moves the price: everybody takes it as given.
     clearing = isinstance(terms.tariff, Clearing)
     tariff = Flat(allocation.price) if clearing else terms.tariff
-    if not tariff.admits(others + share, terms.quantum):
-        return Settlement(allocation, piece, latency, math.inf, math.inf, objections)
-    cost = _cost(client, share, tariff, others, terms.quantum)
-    best = best_response(client, tariff, float(others), quantum=terms.quantum)
-    least = _cost(client, _on_grid(best.share, terms.quantum), tariff, others, terms.quantum)
-    regret = max(cost - least, Fraction(0))
-    if regret > (0 if terms.quantum is not None else Fraction(_OBJECTION) * cost):
-        objections += (f"share {allocation.share:g}: {best.share:g} would save {float(regret):g}",)
-    return Settlement(allocation, piece, latency, float(cost), float(regret), objections)
+    try:
+        better = reconsider(client, tariff, share, others, quantum=terms.quantum)
+        best = best_response(client, tariff, others, quantum=terms.quantum)
+    except Infeasible as error:
+        return Settlement(allocation, piece, latency, cost, math.inf, (str(error),))
+    if terms.quantum is not None and better.share == share:
+        return Settlement(allocation, piece, latency, cost, 0.0)  # exactly: rationals decided
+    regret = max(cost - best.cost, 0.0)
+    if terms.quantum is not None or regret > _OBJECTION * cost:
+        objections = (f"share {share:g}: {best.share:g} would save {regret:g} credits/s",)
+    return Settlement(allocation, piece, latency, cost, regret, objections)
 
 
 def _arithmetic(allocation: Allocation, terms: Terms) -> tuple[str, ...]:
@@ -95,15 +94,11 @@ def _arithmetic(allocation: Allocation, terms: Terms) -> tuple[str, ...]:
         wrong.append(f"payment {allocation.payment:g} is not share times price")
     if not _close(share + allocation.others, total):
         wrong.append(f"total {total:g} is not own share plus the others'")
-    if total > terms.capacity * (1.0 + _ROUNDING):
-        wrong.append(f"total {total:g} is above the capacity {terms.capacity:g}")
-    if not isinstance(terms.tariff, Clearing) and not _close(price, terms.tariff.price(total)):
+    if not terms.tariff.admits(_on_grid(total, terms.quantum), terms.quantum):
+        wrong.append(f"total {total:g} is more than {terms.tariff.capacity:g} cores may be sold")
+    elif not isinstance(terms.tariff, Clearing) and not _close(price, terms.tariff.price_at(total)):
         wrong.append(f"price {price:g} is not the tariff's at {total:g} cores")
     return tuple(wrong)
-
-
-def _close(a: float, b: float) -> bool:
-    return abs(a - b) <= _ROUNDING * max(abs(a), abs(b))
 
 
 def _on_grid(cores: float, quantum: Fraction | None) -> Fraction:
@@ -112,26 +107,5 @@ def _on_grid(cores: float, quantum: Fraction | None) -> Fraction:
     return exact if quantum is None else round(exact / quantum) * quantum
 
 
-def _fastest(client: Client, share: Fraction) -> tuple[int, Fraction]:
-    """The piece to run on a share, and its exact T(f); local-only needs and takes none.
-
-    Raises InvalidInput when the client has no such piece.
-    """
-    times = [
-        (Fraction(piece.base_latency) + Fraction(piece.server_work) / (share or 1), k)
-        for k, piece in enumerate(client.frontier.pieces)
-        if (piece.server_work > 0.0) == (share > 0)
-    ]
-    if not times:
-        raise InvalidInput(f"{client.name or 'client'}: has no piece for a share of {share}")
-    time, k = min(times)
-    return k, time
-
-
-def _cost(
-    client: Client, share: Fraction, tariff: Tariff, others: Fraction, quantum: Fraction | None
-) -> Fraction:
-    """J = w T(f) + f pi(X + f), exactly."""
-    _, time = _fastest(client, share)
-    price = tariff.exact_price(others + share, quantum) if share > 0 else Fraction(0)
-    return Fraction(client.value_of_time) * time + share * price
+def _close(a: float, b: float) -> bool:
+    return abs(a - b) <= _ROUNDING * max(abs(a), abs(b))

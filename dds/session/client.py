@@ -40,6 +40,8 @@ _RENEWALS = 3
 _PRESENT = frozenset(
     {ClientState.ADMITTED, ClientState.WAITING, ClientState.PLAYING, ClientState.HOLDING}
 )
+_LEASED = _PRESENT | {ClientState.LEAVING}
+_JOINED = _PRESENT | {ClientState.JOINING}
 
 
 class ClientSession:
@@ -126,7 +128,7 @@ class ClientSession:
             return [self._join, *self._farewell()]
         if self._state is ClientState.JOINING:
             self._repeat.start(now)
-        return [self._join] if self._state in {*_PRESENT, ClientState.JOINING} else []
+        return [self._join] if self._state in _JOINED else []
 
     def release(self, now: float) -> list[ClientMessage]:
         """Leave and give the share back."""
@@ -219,10 +221,10 @@ class ClientSession:
         return [Release(self._welcome.lease)] if self._welcome else []
 
     def _over(self, message: Refusal | Released) -> list[ClientMessage]:
-        if self._state in {*_PRESENT, ClientState.JOINING} and isinstance(message, Released):
+        if self._state in _JOINED and isinstance(message, Released):
             # Somebody who knew the lease gave it back: the same as an unknown lease.
             message = Refusal(Code.UNKNOWN_LEASE, "the lease was released", message.lease)
-        if self._state in {*_PRESENT, ClientState.JOINING} and isinstance(message, Refusal):
+        if self._state in _JOINED and isinstance(message, Refusal):
             self._refusal = message
             self._end(ClientEvent.REFUSAL)
         elif self._state is ClientState.LEAVING:
@@ -233,7 +235,7 @@ class ClientSession:
     def _end(self, event: ClientEvent) -> None:
         self._fire(event)
         self._repeat.stop()
-        self._heard = self._renew_at = math.inf
+        self._renew_at = math.inf
 
     # ---- playing ---------------------------------------------------------------------------
 
@@ -276,7 +278,10 @@ class ClientSession:
     # ---- small parts -----------------------------------------------------------------------
 
     def _silence_at(self) -> float:
-        return self._heard + self._welcome.lease_time if self._welcome else math.inf
+        """When a silent server has forgotten this lease."""
+        if self._welcome is None or self._state not in _LEASED:
+            return math.inf
+        return self._heard + self._welcome.lease_time
 
     def _fire(self, event: ClientEvent) -> None:
         self._state = step(CLIENT, self._state, event)

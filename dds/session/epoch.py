@@ -8,11 +8,11 @@ import numpy as np
 
 from dds.errors import InternalError, InvalidInput
 from dds.market.auctioneer import Auctioneer, Outcome, Probe, Quote
-from dds.session.messages import Allocation, Below, Holding, Terms
+from dds.session.messages import Allocation, Below, Holding, Quotation, Terms
 
 __all__ = ["Epoch"]
 
-#: A bid may miss a bound or a multiple of the quantum by rounding, relative.
+#: A bid may miss a multiple of the quantum by rounding, relative.
 _ROUNDING = 1e-9
 
 
@@ -51,11 +51,12 @@ class Epoch:
         post = self._auctioneer.post
         return len(post.asked) if isinstance(post, Probe) else len(self.players)
 
-    def questions(self) -> Iterator[tuple[str, Quote | Holding]]:
+    def questions(self) -> Iterator[tuple[str, Quotation | Holding]]:
         """Who is asked what in this round."""
         post = self._auctioneer.post
         if isinstance(post, Quote):
-            yield from ((lease, post) for lease in self.players)
+            for i, lease in enumerate(self.players):
+                yield lease, _quotation(post, i)
         elif isinstance(post, Probe):
             total = float(np.sum(post.shares))
             for i in post.asked.tolist():
@@ -65,11 +66,8 @@ class Epoch:
     def bid(self, lease: str, share: float) -> None:
         """Record the bid of a player that was asked and has not answered.
 
-        Raises InvalidInput when the share is above the posted load or off the quantum's grid.
+        Raises InvalidInput when the share is off the quantum's grid.
         """
-        post = self._auctioneer.post
-        if isinstance(post, Quote) and share > post.load * (1.0 + _ROUNDING):
-            raise InvalidInput(f"bid.share {share!r} is above the posted load {post.load!r}")
         quantum = self._terms.quantum
         if quantum is not None:
             steps = share / float(quantum)
@@ -114,3 +112,9 @@ class Epoch:
             below=below,
             revision=revision,
         )
+
+
+def _quotation(quote: Quote, index: int) -> Quotation:
+    """A quote as one client sees it."""
+    own = quote.for_client(index)
+    return Quotation(own.load, own.price, own.slope, float(own.at_least), float(own.at_most))

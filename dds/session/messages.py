@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from dds.errors import InvalidInput
-from dds.market.auctioneer import Quote
 from dds.market.tariff import Tariff
 
 __all__ = [
@@ -30,8 +29,9 @@ __all__ = [
     "Code",
     "Holding",
     "Join",
+    "MemberMessage",
     "Post",
-    "Quote",
+    "Quotation",
     "ReferenceCore",
     "Refusal",
     "Release",
@@ -189,7 +189,8 @@ class ReferenceCore:
 class Terms:
     """What is for sale: a tariff, in steps of `quantum` cores (None: any share), of one core.
 
-    capacity: cores the server owns, finite even where the tariff has no bound.
+    capacity: cores the server owns; the tariff must not sell more.
+    Raises InvalidInput where it would, or naming the number that is out of range.
     """
 
     tariff: Tariff
@@ -199,6 +200,11 @@ class Terms:
 
     def __post_init__(self) -> None:
         _number("terms.capacity", self.capacity, positive=True)
+        if self.tariff.capacity > self.capacity:
+            raise InvalidInput(
+                f"terms.tariff sells up to {self.tariff.capacity:g} cores, the server owns"
+                f" {self.capacity:g}; give the tariff a capacity it has"
+            )
         if self.quantum is not None and not self.quantum > 0:
             raise InvalidInput(f"terms.quantum is {self.quantum}; need a fraction > 0, or none")
 
@@ -224,8 +230,30 @@ class Welcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Quotation:
+    """A question: the f <= load that minimises ``w T(f) + price f + slope f^2 / 2``.
+
+    The one-client view of :class:`dds.market.auctioneer.Quote`: load (inf: no bound) in cores,
+    price in credits/s per core, slope in credits/s per core^2; at_least <= f <= at_most (inf: no
+    bound) for this client alone, where at_least > 0 rules out computing locally.
+    """
+
+    load: float
+    price: float
+    slope: float
+    at_least: float = 0.0
+    at_most: float = math.inf
+
+    def __post_init__(self) -> None:
+        for name in ("price", "slope", "at_least"):
+            _number(f"post.quote.{name}", getattr(self, name))
+        for name in ("load", "at_most"):
+            _number(f"post.quote.{name}", getattr(self, name), bound=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Holding:
-    """A verification question: is `share` still your best response when the others hold `others`?
+    """A question: `share`, or your best response to `others` where that is better.
 
     The one-client view of :class:`dds.market.auctioneer.Probe`, in cores.
     """
@@ -242,14 +270,14 @@ class Holding:
 class Post:
     """One question of an epoch; rounds count up within it.
 
-    question: a :class:`~dds.market.auctioneer.Quote`, put to everybody, or a :class:`Holding`;
+    question: a :class:`Quotation`, put to everybody, or a :class:`Holding`, put to some;
     revision: the revision of the client's costs that this epoch plays from start to end.
     """
 
     lease: str
     epoch: int
     round: int
-    question: Quote | Holding
+    question: Quotation | Holding
     revision: int = 0
 
     def __post_init__(self) -> None:
@@ -257,10 +285,6 @@ class Post:
         _count("post.epoch", self.epoch)
         _count("post.round", self.round)
         _count("post.revision", self.revision)
-        if isinstance(self.question, Quote):
-            _number("post.quote.load", self.question.load, bound=False)
-            _number("post.quote.price", self.question.price)
-            _number("post.quote.slope", self.question.slope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,5 +367,7 @@ class Refusal:
         _text("refusal.subject", self.subject, empty=True)
 
 
-ClientMessage = Join | Bid | Accept | Renew | Release
+#: What somebody with a lease says.
+MemberMessage = Bid | Accept | Renew | Release
+ClientMessage = Join | MemberMessage
 ServerMessage = Welcome | Post | Allocation | Renewed | Released | Refusal

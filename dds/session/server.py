@@ -10,11 +10,11 @@ within ``timing.batch`` shares the next epoch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dds.errors import InternalError, InvalidInput
-from dds.market.auctioneer import Auctioneer, Outcome
+from dds.market.auctioneer import Auctioneer, NotMonotone, Outcome
 from dds.session.epoch import Epoch
 from dds.session.members import Member, Members
 from dds.session.messages import (
@@ -25,6 +25,7 @@ from dds.session.messages import (
     ClientMessage,
     Code,
     Join,
+    MemberMessage,
     Post,
     Refusal,
     Release,
@@ -37,9 +38,9 @@ from dds.session.messages import (
 )
 from dds.session.states import MARKET, MarketEvent, MarketState, MemberEvent, MemberState, step
 from dds.session.status import MarketStatus, MemberStatus
-from dds.session.timing import Timing
+from dds.session.timing import Repeat, Timing
 
-__all__ = ["Departed", "Effect", "ServerSession", "Send", "Settled"]
+__all__ = ["Departed", "Effect", "Send", "ServerSession", "Settled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +256,8 @@ class ServerSession:
             return Refusal(Code.NAME_TAKEN, text, message.nonce)
         return None
 
-    def _to_stranger(self, member: Member | None, message: ClientMessage) -> ServerMessage:
+    def _to_stranger(self, member: Member | None, message: MemberMessage) -> ServerMessage:
         """The answer to a message whose sender does not hold the lease it names."""
-        assert not isinstance(message, Join)
         if member is None:
             if isinstance(message, Release):
                 return Released(message.lease)
@@ -282,7 +282,7 @@ class ServerSession:
         elif member.allocation is not None:
             self._schedule(now)
 
-    def _handle(self, member: Member, message: ClientMessage, now: float) -> None:
+    def _handle(self, member: Member, message: MemberMessage, now: float) -> None:
         match message:
             case Bid():
                 self._bid(member, message, now)

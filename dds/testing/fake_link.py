@@ -28,7 +28,7 @@ from dds.errors import InvalidInput
 from dds.market.client import Client
 from dds.session.client import ClientSession
 from dds.session.messages import ClientMessage, ServerMessage
-from dds.session.server import Departed, Effect, ServerSession, Send, Settled
+from dds.session.server import Departed, Effect, Send, ServerSession, Settled
 from dds.session.states import ClientState, MarketState
 
 __all__ = ["FakeMarket", "Fate", "Fates", "Weather", "perfect", "scripted"]

@@ -14,7 +14,8 @@ from typing import Any
 from google.protobuf.message import Message
 
 from dds.errors import InvalidInput
-from dds.market.tariff import Tariff, tariff_from_json
+from dds.market.tariff import Tariff
+from dds.market.tariff_json import tariff_from_json
 from dds.session import messages as m
 from dds.session.states import MarketState
 from dds.session.status import MarketStatus, MemberStatus
@@ -143,9 +144,7 @@ def client_message_to_proto(message: m.ClientMessage) -> pb.ClientMessage:
         case m.Join(name, nonce, version):
             return pb.ClientMessage(join=pb.Join(name=name, nonce=nonce, version=version))
         case m.Bid(lease, epoch, round_, share):
-            return pb.ClientMessage(
-                bid=pb.Bid(lease=lease, epoch=epoch, round=round_, share=share)
-            )
+            return pb.ClientMessage(bid=pb.Bid(lease=lease, epoch=epoch, round=round_, share=share))
         case m.Accept(lease, epoch):
             return pb.ClientMessage(accept=pb.Accept(lease=lease, epoch=epoch))
         case m.Renew(lease, revision):
@@ -173,25 +172,35 @@ def client_message_from_proto(message: pb.ClientMessage) -> m.ClientMessage:
 # ---- server to client ----------------------------------------------------------------------
 
 
+def _bound_to_proto(bound: float) -> float | None:
+    return None if bound == math.inf else bound
+
+
 def _post_to_proto(post: m.Post) -> pb.Post:
-    message = pb.Post(
-        lease=post.lease, epoch=post.epoch, round=post.round, revision=post.revision
-    )
+    message = pb.Post(lease=post.lease, epoch=post.epoch, round=post.round, revision=post.revision)
     match post.question:
         case m.Holding(others, share):
             message.probe.CopyFrom(pb.Post.Probe(others=others, share=share))
-        case m.Quote(load, price, slope):
-            bound = None if load == math.inf else load
-            message.quote.CopyFrom(pb.Post.Quote(load=bound, price=price, slope=slope))
+        case m.Quotation(load, price, slope, at_least, at_most):
+            message.quote.CopyFrom(
+                pb.Post.Quote(
+                    load=_bound_to_proto(load),
+                    price=price,
+                    slope=slope,
+                    at_least=at_least,
+                    at_most=_bound_to_proto(at_most),
+                )
+            )
     return message
 
 
 def _post_from_proto(message: pb.Post) -> m.Post:
-    question: m.Quote | m.Holding
+    question: m.Quotation | m.Holding
     if _chosen(message, "question", "post") == "quote":
         quote = message.quote
         load = quote.load if quote.HasField("load") else math.inf
-        question = m.Quote(load, quote.price, quote.slope)
+        most = quote.at_most if quote.HasField("at_most") else math.inf
+        question = m.Quotation(load, quote.price, quote.slope, quote.at_least, most)
     else:
         question = m.Holding(message.probe.others, message.probe.share)
     return m.Post(message.lease, message.epoch, message.round, question, message.revision)
@@ -208,7 +217,7 @@ def _allocation_to_proto(allocation: m.Allocation) -> pb.Allocation:
         others=allocation.others,
         payment=allocation.payment,
         rounds=allocation.rounds,
-        below=below and pb.Allocation.Below(price=below.price, share=below.share),
+        below=below if below is None else pb.Allocation.Below(price=below.price, share=below.share),
         revision=allocation.revision,
     )
 
@@ -247,16 +256,12 @@ def server_message_to_proto(message: m.ServerMessage) -> pb.ServerMessage:
         case m.Allocation():
             return pb.ServerMessage(allocation=_allocation_to_proto(message))
         case m.Renewed(lease, epoch, revision):
-            return pb.ServerMessage(
-                renewed=pb.Renewed(lease=lease, epoch=epoch, revision=revision)
-            )
+            return pb.ServerMessage(renewed=pb.Renewed(lease=lease, epoch=epoch, revision=revision))
         case m.Released(lease):
             return pb.ServerMessage(released=pb.Released(lease=lease))
         case m.Refusal(code, text, subject):
             number = pb.Refusal.Code.Name(code.value)  # checks that the two enums agree
-            return pb.ServerMessage(
-                refusal=pb.Refusal(code=number, message=text, subject=subject)
-            )
+            return pb.ServerMessage(refusal=pb.Refusal(code=number, message=text, subject=subject))
 
 
 def server_message_from_proto(message: pb.ServerMessage) -> m.ServerMessage:

@@ -13,6 +13,7 @@ protobuf runtimes refuse to load::
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import sys
 import tempfile
@@ -45,12 +46,9 @@ def generate(into: Path) -> tuple[Path, ...]:
             f"grpcio-tools: need {TOOLS}, found {found}; run pip install grpcio-tools=={TOOLS}"
             " in an environment of its own"
         )
-    import grpc_tools
-    from grpc_tools import protoc
-
-    well_known = Path(grpc_tools.__file__).parent / "_proto"
+    protoc = importlib.import_module("grpc_tools.protoc")  # absent where stubs are only used
     outputs = [f"--{kind}_out={into}" for kind in ("python", "pyi", "grpc_python")]
-    code = protoc.main(["protoc", f"-I{_ROOT}", f"-I{well_known}", *outputs, *PROTOS])
+    code = protoc.main(["protoc", f"-I{_ROOT}", *outputs, *PROTOS])
     if code != 0:
         raise InternalError(f"protoc ended with exit code {code} on {' '.join(PROTOS)}")
     stems = [proto.removesuffix(".proto") for proto in PROTOS]

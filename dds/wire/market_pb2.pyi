@@ -190,14 +190,18 @@ class Tariff(_message.Message):
 class Post(_message.Message):
     __slots__ = ("lease", "epoch", "round", "revision", "quote", "probe")
     class Quote(_message.Message):
-        __slots__ = ("load", "price", "slope")
+        __slots__ = ("load", "price", "slope", "at_least", "at_most")
         LOAD_FIELD_NUMBER: _ClassVar[int]
         PRICE_FIELD_NUMBER: _ClassVar[int]
         SLOPE_FIELD_NUMBER: _ClassVar[int]
+        AT_LEAST_FIELD_NUMBER: _ClassVar[int]
+        AT_MOST_FIELD_NUMBER: _ClassVar[int]
         load: float
         price: float
         slope: float
-        def __init__(self, load: _Optional[float] = ..., price: _Optional[float] = ..., slope: _Optional[float] = ...) -> None: ...
+        at_least: float
+        at_most: float
+        def __init__(self, load: _Optional[float] = ..., price: _Optional[float] = ..., slope: _Optional[float] = ..., at_least: _Optional[float] = ..., at_most: _Optional[float] = ...) -> None: ...
     class Probe(_message.Message):
         __slots__ = ("others", "share")
         OTHERS_FIELD_NUMBER: _ClassVar[int]
