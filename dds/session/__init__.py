@@ -3,6 +3,7 @@
 - ``dds.session.messages``  what travels, as frozen dataclasses
 - ``dds.session.states``    the transition tables that the code obeys and the docs draw
 - ``dds.session.server``    one market: members, epochs, rounds, leases
+- ``dds.session.effects``   what the server asks its caller to carry out
 - ``dds.session.client``    one client's side: answers posts, checks its allocation
 - ``dds.session.status``    public facts about a running market
 - ``dds.session.upload``    how the server-side part of a model travels
@@ -11,7 +12,7 @@ No clock, no socket, no thread: the caller brings `now` (seconds, any monotone c
 messages, and calls ``tick(now)`` when ``next_timeout()`` has come.  A server of one market::
 
     terms = Terms(Clearing(8.0), capacity=8.0, core=ReferenceCore("edge-core", 2e10, 1e10, 5e-6))
-    market = ServerSession(terms, leases=iter_of_unguessable_text, quorum=8)
+    market = MarketServer(terms, leases=iter_of_unguessable_text, quorum=8)
     effects = market.receive(peer, message, now)   # peer: any hashable, one per stream
     effects = market.tick(now)                     # at or after market.next_timeout()
     effects = market.disconnected(peer, now)       # the stream ended

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from dds.errors import InvalidInput
-from dds.market.tariff import Tariff
+from dds.market.tariff_base import Tariff
 
 __all__ = [
     "PROTOCOL_VERSION",

@@ -10,11 +10,11 @@ within ``timing.batch`` shares the next epoch.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator
 
 from dds.errors import InternalError, InvalidInput
 from dds.market.auctioneer import Auctioneer, NotMonotone, Outcome
+from dds.session.effects import Departed, Effect, Send, Settled
 from dds.session.epoch import Epoch
 from dds.session.members import Member, Members
 from dds.session.messages import (
@@ -40,43 +40,10 @@ from dds.session.states import MARKET, MarketEvent, MarketState, MemberEvent, Me
 from dds.session.status import MarketStatus, MemberStatus
 from dds.session.timing import Repeat, Timing
 
-__all__ = ["Departed", "Effect", "Send", "ServerSession", "Settled"]
+__all__ = ["Departed", "Effect", "MarketServer", "Send", "Settled"]
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Deliver this message to that peer; losing it is allowed."""
-
-    peer: Hashable
-    message: ServerMessage
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """From now on these shares are in force, for every lease that holds any.
-
-    names, allocations: by lease, in the auctioneer's order; outcome: what it found.
-    """
-
-    epoch: int
-    names: Mapping[str, str]
-    allocations: Mapping[str, Allocation]
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Departed:
-    """This lease is over and its share is free; reason: None when its holder released it."""
-
-    lease: str
-    name: str
-    reason: Code | None
-
-
-Effect = Send | Settled | Departed
-
-
-class ServerSession:
+class MarketServer:
     """One market; see the package's docstring for how to drive it.
 
     terms: what is for sale; leases: yields unguessable texts, none twice; quorum: clients that

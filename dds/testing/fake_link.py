@@ -1,7 +1,7 @@
 """A market on an in-memory link with a virtual clock that may lose, delay, repeat and reorder.
 
 No sockets, no threads, no waiting: :class:`FakeMarket` carries messages between one
-:class:`~dds.session.server.ServerSession` and any number of
+:class:`~dds.session.server.MarketServer` and any number of
 :class:`~dds.session.client.ClientSession`, moves the clock to the next thing that happens, and
 ticks whoever is due.  What becomes of each message is a :data:`Fate`, chosen by
 :class:`Weather` (seeded), by :func:`scripted` (Hypothesis' choices) or by your own function::
@@ -28,7 +28,7 @@ from dds.errors import InvalidInput
 from dds.market.client import Client
 from dds.session.client import ClientSession
 from dds.session.messages import ClientMessage, ServerMessage
-from dds.session.server import Departed, Effect, Send, ServerSession, Settled
+from dds.session.server import Departed, Effect, MarketServer, Send, Settled
 from dds.session.states import ClientState, MarketState
 
 __all__ = ["FakeMarket", "Fate", "Fates", "Weather", "perfect", "scripted"]
@@ -89,7 +89,7 @@ class FakeMarket:
     handed to the link towards the server and from it; lost: those that never arrived.
     """
 
-    server: ServerSession
+    server: MarketServer
     fates: Fates = perfect
     now: float = 0.0
     sessions: dict[str, ClientSession] = field(default_factory=dict)

@@ -7,7 +7,8 @@ from fractions import Fraction
 
 from hypothesis import strategies as st
 
-from dds.market.tariff import Barrier, Clearing, Flat, Linear, PiecewiseLinear, Power, Tariff
+from dds.market.tariff import Barrier, Clearing, Flat, Linear, PiecewiseLinear, Power
+from dds.market.tariff_base import Tariff
 from dds.session.messages import (
     Accept,
     Allocation,

@@ -14,7 +14,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from dds.errors import InvalidInput
-from dds.market.tariff import Tariff
+from dds.market.tariff_base import Tariff
 from dds.market.tariff_json import tariff_from_json
 from dds.session import messages as m
 from dds.session.states import MarketState

@@ -9,10 +9,10 @@ import pytest
 
 from dds.cut.pieces import Frontier
 from dds.market.client import Client
-from dds.market.tariff import Tariff
+from dds.market.tariff_base import Tariff
 from dds.session.client import ClientSession
 from dds.session.messages import ReferenceCore, Terms
-from dds.session.server import ServerSession
+from dds.session.server import MarketServer
 from dds.session.timing import Timing
 from dds.testing.fake_link import FakeMarket, Fates, perfect
 
@@ -45,11 +45,11 @@ def some_server(
     quorum: int = 1,
     quantum: Fraction | None = None,
     timing: Timing | None = None,
-) -> ServerSession:
+) -> MarketServer:
     """A server that sells all the tariff allows; leases are L0, L1, ..."""
     terms = Terms(tariff, tariff.capacity, CORE, quantum)
     leases = (f"L{i}" for i in itertools.count())
-    return ServerSession(terms, leases=leases, quorum=quorum, timing=timing)
+    return MarketServer(terms, leases=leases, quorum=quorum, timing=timing)
 
 
 def play(
@@ -75,7 +75,7 @@ def _some_clients() -> Callable[..., list[Client]]:
 
 
 @pytest.fixture(name="some_server")
-def _some_server() -> Callable[..., ServerSession]:
+def _some_server() -> Callable[..., MarketServer]:
     return some_server
 
 

@@ -13,7 +13,7 @@ import dds.market
 from dds.market.tariff import Barrier, Clearing, Flat, Linear, Power
 from dds.session.client import ClientSession
 from dds.session.messages import Code
-from dds.session.server import ServerSession
+from dds.session.server import MarketServer
 from dds.session.states import ClientState, MarketState
 from dds.session.timing import Timing
 from dds.testing.fake_link import FakeMarket, Weather, scripted
@@ -256,4 +256,4 @@ def test_a_busy_day_ends_in_the_equilibrium_of_who_is_left(some_clients, some_se
 
 
 def test_the_server_class_is_public() -> None:
-    assert ServerSession.__doc__
+    assert MarketServer.__doc__

@@ -22,7 +22,7 @@ from dds.session.messages import (
     Renewed,
     Welcome,
 )
-from dds.session.server import Departed, Send, ServerSession, Settled
+from dds.session.server import Departed, MarketServer, Send, Settled
 from dds.session.states import MarketState
 from dds.session.timing import Timing
 
@@ -34,7 +34,7 @@ def said(effects, peer=None):
     return [e.message for e in effects if isinstance(e, Send) and peer in (None, e.peer)]
 
 
-def admit(server: ServerSession, *names: str, now: float = 0.0) -> dict[str, str]:
+def admit(server: MarketServer, *names: str, now: float = 0.0) -> dict[str, str]:
     """Join and get ready, each on a stream named after it; the leases by name."""
     leases = {}
     for name in names:
@@ -44,7 +44,7 @@ def admit(server: ServerSession, *names: str, now: float = 0.0) -> dict[str, str
     return leases
 
 
-def open_epoch(server: ServerSession, now: float = 0.5) -> dict[str, Post]:
+def open_epoch(server: MarketServer, now: float = 0.5) -> dict[str, Post]:
     """Tick until the epoch opens; the posts by peer."""
     effects = server.tick(now)
     assert server.state is MarketState.PLAYING
@@ -55,7 +55,7 @@ def bid(post: Post, share: float) -> Bid:
     return Bid(post.lease, post.epoch, post.round, share)
 
 
-def finish(server: ServerSession, posts: dict[str, Post], now: float = 1.0) -> list:
+def finish(server: MarketServer, posts: dict[str, Post], now: float = 1.0) -> list:
     """Everybody asks for 1/price cores, and keeps what it has, until the epoch ends."""
     effects: list = []
     while posts:
@@ -115,7 +115,7 @@ def test_bad_set_ups_are_refused(some_server) -> None:
     with pytest.raises(InvalidInput, match="quorum is 0"):
         some_server(Clearing(2.0), quorum=0)
     terms = some_server(Clearing(2.0)).terms
-    server = ServerSession(terms, leases=iter(["L", "L"]))
+    server = MarketServer(terms, leases=iter(["L", "L"]))
     server.receive("a", Join("a", "1"), 0.0)
     with pytest.raises(InternalError, match="the same text came twice"):
         server.receive("b", Join("b", "2"), 0.0)
