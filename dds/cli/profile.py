@@ -104,13 +104,13 @@ def _table(profile: Profile, graph: ModelGraph, top: int) -> str:
         f"  {seconds / total:6.1%}"
         for seconds, operator in ranked[:top]
     ]
-    rest = len(ranked) - len(lines)
-    lines += [
-        *([f"... and {rest} more"] if rest > 0 else []),
-        "",
-        f"{len(ranked)} operators, {format_seconds(total)} of CPU time on {profile.platform}",
+    if len(ranked) > len(lines):
+        lines.append(f"... and {len(ranked) - len(lines)} more")
+    summary = f"{len(ranked)} operators, {format_seconds(total)} of CPU time on {profile.platform}"
+    lines += ["", summary]
+    lines.append(
         f"a plain run takes {format_seconds(profile.whole)} (median of {profile.repeats}, spread "
-        + f"{profile.spread:.0%}); the fastest kernels under the profiler sum to "
-        + f"{format_seconds(profile.kernels)}, {profile.kernels / profile.whole - 1.0:+.1%}",
-    ]
+        f"{profile.spread:.0%}); the fastest kernels under the profiler sum to "
+        f"{format_seconds(profile.kernels)}, {profile.kernels / profile.whole - 1.0:+.1%}"
+    )
     return "\n".join(lines)
