@@ -1,1 +1,10 @@
-"""Placeholder."""
+"""The MEC server: sells shares of its cores, keeps model parts, runs them at the bought speed.
+
+- ``config``    what an operator sets, checked
+- ``rpc``       gRPC in and out; the only file that knows gRPC
+- ``handlers``  what each call does; dataclasses in and out
+- ``loading``   bytes from the wire to a model that may run
+- ``store``     models by digest
+- ``executor``  runs inferences at bought shares
+- ``cli``       the ``mec-server`` command
+"""

@@ -1,0 +1,204 @@
+"""The ``mec-server`` command: parse, serve until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from fractions import Fraction
+
+from dds.errors import DdsError, InvalidInput
+from dds.units import parse_bytes, parse_number, parse_seconds
+from mec_server.config import Limits, ServerConfig
+
+__all__ = ["build_parser", "main", "read_config"]
+
+#: Seconds that running calls get to finish after a signal.
+_GRACE = 2.0
+
+_EPILOG = """\
+units: shares and capacities in cores; prices in credits/s per core; times in s, or with a unit
+(20ms); sizes in bytes, or with a unit (1GiB). One core is what --core and --core-slowdown say.
+
+example: a server of 4 cores, each a quarter as fast as this machine's, sold by the millicore
+  mec-server --listen 0.0.0.0:50051 --tariff clearing --capacity 4 --core-slowdown 4
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of ``mec-server``."""
+    parser = argparse.ArgumentParser(
+        prog="mec-server",
+        description="Sell shares of this machine's cores to clients that offload parts of DNNs.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--listen", default="127.0.0.1:50051", metavar="HOST:PORT", help="port 0: any free one")
+    add("--json", action="store_true", help="one JSON object per line on standard output")
+    market = parser.add_argument_group("what is for sale")
+    add = market.add_argument
+    kinds = ("clearing", "flat", "linear", "power", "barrier", "piecewise")
+    add("--tariff", choices=kinds, default="clearing", help="default: clearing")
+    add("--capacity", default="4", metavar="CORES", help="cores for sale (default: 4)")
+    add("--price", metavar="P", help="flat: the price")
+    add("--base-price", metavar="P", help="linear, power, barrier: the price of an empty server")
+    add("--slope", metavar="S", help="linear: price + S F at total demand F")
+    add("--scale", metavar="S", help="power: price + S F^K")
+    add("--exponent", type=int, metavar="K", help="power: whole number >= 1")
+    add("--points", metavar="F:P,...", help="piecewise: loads and prices, such as 0:0.1,2:0.3")
+    add("--quantum", default="0.001", metavar="CORES",
+        help="shares are multiples of it; 'none' for any share (default: 0.001)")  # fmt: skip
+    add("--quorum", type=int, default=1, metavar="N",
+        help="clients to wait for before the first round (default: 1)")  # fmt: skip
+    add("--lease", default="30", metavar="TIME",
+        help="a client silent for so long loses its share (default: 30)")  # fmt: skip
+    core = parser.add_argument_group("the reference core")
+    add = core.add_argument
+    add("--core", default="edge-core", metavar="DEVICE",
+        help="what clients on other machines reckon with: a device of `dds frontier --help` "
+        "(default: edge-core)")  # fmt: skip
+    add("--core-slowdown", default="1", metavar="S",
+        help="seconds on one sold core per second of CPU time here (default: 1)")  # fmt: skip
+    limits = parser.add_argument_group("limits")
+    add = limits.add_argument
+    add("--workers", type=int, metavar="N", help="threads that run kernels (default: one per CPU)")
+    add("--max-model", default="1GiB", metavar="SIZE", help="one model (default: 1GiB)")
+    add("--max-store", default="8GiB", metavar="SIZE", help="all models (default: 8GiB)")
+    return parser
+
+
+def read_config(args: argparse.Namespace) -> ServerConfig:
+    """The configuration that the flags describe; raises InvalidInput naming a wrong one."""
+    from dds.costs import DEVICES
+    from dds.profile.runtime import platform_fingerprint
+    from dds.session.messages import ReferenceCore, Terms
+    from dds.session.timing import Timing
+
+    device = DEVICES.get(args.core)
+    if device is None:
+        raise InvalidInput(f"--core {args.core!r} is unknown; known are {', '.join(DEVICES)}")
+    capacity = _number(args.capacity, "--capacity")
+    core = ReferenceCore(
+        name=device.name,
+        flops_per_s=device.flops_per_s,
+        bytes_per_s=device.bytes_per_s,
+        overhead=device.overhead,
+        platform=platform_fingerprint(),
+        slowdown=_number(args.core_slowdown, "--core-slowdown"),
+    )
+    config = ServerConfig(
+        terms=Terms(_tariff(args, capacity), capacity, core, _quantum(args.quantum)),
+        listen=args.listen,
+        quorum=args.quorum,
+        timing=Timing(lease=parse_seconds(args.lease)),
+        limits=Limits(
+            model_bytes=int(parse_bytes(args.max_model)),
+            store_bytes=int(parse_bytes(args.max_store)),
+        ),
+    )
+    if args.workers is None:
+        return config
+    import dataclasses
+
+    return dataclasses.replace(config, workers=args.workers)
+
+
+def _number(text: str, flag: str) -> float:
+    try:
+        return parse_number(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"{flag}: {error}") from error
+
+
+def _quantum(text: str) -> Fraction | None:
+    if text == "none":
+        return None
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise InvalidInput(f"--quantum {text!r}: need cores such as 0.001, or none") from error
+
+
+def _tariff(args: argparse.Namespace, capacity: float):  # type: ignore[no-untyped-def]
+    """The tariff that the flags name; raises InvalidInput for a missing or superfluous flag."""
+    from dds.market.tariff_json import tariff_from_json
+
+    needed = {
+        "clearing": (),
+        "flat": ("price",),
+        "linear": ("base_price", "slope"),
+        "power": ("base_price", "scale", "exponent"),
+        "barrier": ("base_price",),
+        "piecewise": ("points",),
+    }
+    document: dict[str, object] = {"kind": args.tariff, "capacity": capacity}
+    for name in ("price", "base_price", "slope", "scale", "exponent", "points"):
+        value = getattr(args, name)
+        flag = "--" + name.replace("_", "-")
+        if (name in needed[args.tariff]) is not (value is not None):
+            problem = "needs" if value is None else "has no use for"
+            raise InvalidInput(f"--tariff {args.tariff} {problem} {flag}")
+        if name == "points" and value is not None:
+            document["loads"], document["prices"] = _points(value)
+        elif value is not None:
+            document[name] = value if isinstance(value, int) else _number(value, flag)
+    return tariff_from_json(document)
+
+
+def _points(text: str) -> tuple[list[float], list[float]]:
+    loads, prices = [], []
+    for point in text.split(","):
+        load, separator, price = point.partition(":")
+        if not separator:
+            raise InvalidInput(f"--points {point!r}: need LOAD:PRICE, such as 0:0.1,2:0.3")
+        loads.append(_number(load, "--points"))
+        prices.append(_number(price, "--points"))
+    return loads, prices
+
+
+async def _serve(config: ServerConfig, as_json: bool) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    from dds import __version__
+    from mec_server.handlers import Handlers
+    from mec_server.rpc import RpcServer
+
+    handlers = Handlers(config)
+    server = RpcServer(handlers, version=__version__)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    address = await server.start()
+    event = {"event": "listening", "address": address}
+    print(json.dumps(event) if as_json else f"mec-server listening on {address}", flush=True)
+    timers = asyncio.create_task(handlers.keep_time())
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        # The timers end only by failing; a server without them must not go on.
+        done, _ = await asyncio.wait({timers, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if timers in done:
+            timers.result()
+    finally:
+        for task in (timers, stopped):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await server.stop(_GRACE)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``mec-server`` and return its exit code: 0 stopped, 2 wrong input."""
+    args = build_parser().parse_args(argv)
+    try:
+        asyncio.run(_serve(read_config(args), args.json))
+    except DdsError as error:
+        print(f"mec-server: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0

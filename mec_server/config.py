@@ -1,0 +1,64 @@
+"""What an operator sets, checked once at the start."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass, field
+
+from dds.errors import InvalidInput
+from dds.session.messages import Terms
+from dds.session.timing import Timing
+
+__all__ = ["Limits", "ServerConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what clients may ask of the machine; all > 0.
+
+    model_bytes: one model; store_bytes: all models together; tensor_bytes: all tensors of one
+    inference; flops: floating point operations of one inference; message_bytes: one gRPC
+    message; run_seconds: one inference, unpaced; queue: calls waiting or running per lease.
+    """
+
+    model_bytes: int = 2**30
+    store_bytes: int = 8 * 2**30
+    tensor_bytes: int = 2**31
+    flops: float = 1e12
+    message_bytes: int = 2**28
+    run_seconds: float = 60.0
+    queue: int = 16
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise InvalidInput(f"limits.{name} is {value!r}; need a finite number > 0")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """One ``mec-server``.
+
+    terms: what is for sale, on which reference core; listen: ``HOST:PORT``, port 0 for a free
+    one; quorum: clients that must be ready before the first round; timing: of the protocol;
+    workers: threads that run kernels, by default one per CPU; limits: on clients.
+
+    Raises InvalidInput naming what is out of range.
+    """
+
+    terms: Terms
+    listen: str = "127.0.0.1:50051"
+    quorum: int = 1
+    timing: Timing = field(default_factory=Timing)
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        host, separator, port = self.listen.rpartition(":")
+        if not (host and separator and port.isdecimal() and int(port) < 2**16):
+            raise InvalidInput(f"listen is {self.listen!r}; need HOST:PORT such as 127.0.0.1:0")
+        for name in ("quorum", "workers"):
+            if getattr(self, name) < 1:
+                raise InvalidInput(f"{name} is {getattr(self, name)!r}; need at least 1")

@@ -1,0 +1,34 @@
+"""What only a running server can refuse; everything else is in :mod:`dds.errors`.
+
+``status`` is the name of the gRPC status code the error becomes.
+"""
+
+from __future__ import annotations
+
+from dds.errors import DdsError
+
+__all__ = ["Busy", "LeaseRefused", "TooLate", "UnknownModel"]
+
+
+class LeaseRefused(DdsError):
+    """The call names no lease that allows it."""
+
+    status = "PERMISSION_DENIED"
+
+
+class UnknownModel(DdsError):
+    """The server does not have the model."""
+
+    status = "NOT_FOUND"
+
+
+class Busy(DdsError):
+    """A bound on memory or waiting requests is reached; try again later."""
+
+    status = "RESOURCE_EXHAUSTED"
+
+
+class TooLate(DdsError):
+    """The caller's deadline cannot be met."""
+
+    status = "DEADLINE_EXCEEDED"

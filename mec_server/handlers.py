@@ -1,0 +1,214 @@
+"""What each call to the server does: dataclasses in, dataclasses out, no gRPC.
+
+The market is :class:`dds.session.server.ServerSession`; this module brings it the clock, carries
+its messages to the streams they are for, and lets a lease run what it uploaded at the share it
+holds at that moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dds.errors import InvalidInput
+from dds.session.messages import ClientMessage, ServerMessage
+from dds.session.server import Departed, Effect, ServerSession, Send
+from dds.session.status import MarketStatus
+from dds.session.upload import ModelHeader, ModelReceipt
+from mec_server.config import ServerConfig
+from mec_server.errors import LeaseRefused
+from mec_server.executor import Execution, Executor
+from mec_server.loading import load, receive
+from mec_server.store import ModelStore, StoredModel, TensorSpec
+
+__all__ = ["Handlers"]
+
+Deliver = Callable[[ServerMessage], None]
+#: Longest the market's timers sleep, s: joins and bids that come meanwhile may bring them forward.
+_LONGEST_NAP = 1.0
+
+
+class Handlers:
+    """One server's calls.
+
+    Run :meth:`keep_time` beside them; at the end :meth:`refuse_all`, then :meth:`close`.
+    clock: seconds, for tests.
+    """
+
+    def __init__(
+        self, config: ServerConfig, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.config = config
+        self.models = ModelStore(config.limits.store_bytes, clock)
+        self.executor = Executor(
+            config.terms.core.slowdown,
+            workers=config.workers,
+            longest_queue=config.limits.queue,
+            longest_run=config.limits.run_seconds,
+            clock=clock,
+        )
+        self._clock = clock
+        self._market = ServerSession(
+            config.terms,
+            leases=(secrets.token_urlsafe(18) for _ in itertools.count()),
+            quorum=config.quorum,
+            timing=config.timing,
+        )
+        self._streams: dict[Hashable, Deliver] = {}
+        self._changed = asyncio.Event()
+
+    # ---- the game --------------------------------------------------------------------------
+
+    def connect(self, peer: Hashable, deliver: Deliver) -> None:
+        """A client opened a stream; deliver must not block."""
+        self._streams[peer] = deliver
+
+    def receive(self, peer: Hashable, message: ClientMessage) -> None:
+        """A message came on a stream."""
+        self._carry_out(self._market.receive(peer, message, self._clock()))
+
+    def disconnect(self, peer: Hashable) -> None:
+        """A stream ended."""
+        self._streams.pop(peer, None)
+        self._carry_out(self._market.disconnected(peer, self._clock()))
+
+    async def keep_time(self) -> None:
+        """Run the market's timers until cancelled."""
+        while True:
+            due = self._market.next_timeout()
+            nap = _LONGEST_NAP if due is None else min(due - self._clock(), _LONGEST_NAP)
+            self._changed.clear()
+            if nap > 0.0:
+                try:
+                    await asyncio.wait_for(self._changed.wait(), nap)
+                    continue
+                except TimeoutError:
+                    pass
+            self._carry_out(self._market.tick(self._clock()))
+
+    def status(self) -> MarketStatus:
+        """Public facts about the market."""
+        return self._market.status()
+
+    def _carry_out(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Send):
+                deliver = self._streams.get(effect.peer)
+                if deliver is not None:
+                    deliver(effect.message)
+            elif isinstance(effect, Departed):
+                self.models.forget(effect.lease)
+        self._changed.set()
+
+    # ---- models ----------------------------------------------------------------------------
+
+    async def put_model(self, header: ModelHeader, chunks: AsyncIterator[bytes]) -> ModelReceipt:
+        """Take a model for a lease; when it is here already the chunks are not read.
+
+        Raises LeaseRefused for an unknown lease, Busy when there is no room, and InvalidInput
+        for a model that is too large, not what was announced, or not allowed to run.
+        """
+        self._check_lease(header.lease)
+        known = header.digest in self.models
+        if not known:
+            if header.size > self.config.limits.model_bytes:
+                raise InvalidInput(
+                    f"model.size is {header.size}; this server takes at most "
+                    f"{self.config.limits.model_bytes} bytes"
+                )
+            with self.models.reserve(header.size):
+                data = await receive(header, chunks)
+                model = await self.executor.background(
+                    load, data, header.digest, self.config.limits
+                )
+            self.models.add(model)
+            self._check_lease(header.lease)
+        self.models.allow(header.digest, header.lease)
+        return ModelReceipt(header.digest, known)
+
+    def model(self, digest: str, lease: str) -> StoredModel:
+        """A model that the lease uploaded; raises LeaseRefused or UnknownModel."""
+        self._check_lease(lease)
+        return self.models.get(digest, lease)
+
+    # ---- inference -------------------------------------------------------------------------
+
+    async def infer(
+        self,
+        lease: str,
+        digest: str,
+        inputs: Mapping[str, NDArray[Any]],
+        wanted: tuple[str, ...] = (),
+        *,
+        timeout: float = math.inf,
+    ) -> Execution:
+        """Run a model of the lease at the share it holds; `wanted` outputs only, or all.
+
+        Raises LeaseRefused when the lease is unknown or holds no share, UnknownModel when it
+        uploaded no such model, InvalidInput for inputs or outputs that are not the model's, and
+        what :meth:`mec_server.executor.Executor.infer` raises.
+        """
+        deadline = self._clock() + timeout
+        model = self.model(digest, lease)
+        self._share(lease)
+        check_inputs(model, inputs)
+        names = {spec.name for spec in model.outputs}
+        for name in wanted:
+            if name not in names:
+                raise InvalidInput(f"output {name!r} is not one of the model's: {sorted(names)}")
+        done = await self.executor.infer(
+            lease, model.session, inputs, lambda: self._share(lease), deadline=deadline
+        )
+        if not wanted:
+            return done
+        chosen = {name: done.outputs[name] for name in wanted}
+        return Execution(chosen, done.cpu, done.paced, done.wall)
+
+    def _check_lease(self, lease: str) -> None:
+        if not self._market.knows(lease):
+            raise LeaseRefused(f"no lease {lease!r} (it may have run out); join the market first")
+
+    def _share(self, lease: str) -> float:
+        self._check_lease(lease)
+        share = self._market.holds(lease)
+        if share <= 0.0:
+            raise LeaseRefused(
+                f"lease {lease!r} holds no cores; bid for a share and wait for the allocation"
+            )
+        return share
+
+    def refuse_all(self) -> None:
+        """Tell everybody that the server is shutting down; every lease ends."""
+        self._carry_out(self._market.close(self._clock()))
+
+    def close(self) -> None:
+        """End the threads, once no call is running."""
+        self.executor.close()
+
+
+def check_inputs(model: StoredModel, inputs: Mapping[str, NDArray[Any]]) -> None:
+    """Raises InvalidInput unless the tensors are exactly the model's declared inputs."""
+    expected = {spec.name: spec for spec in model.inputs}
+    for name in inputs:
+        if name not in expected:
+            raise InvalidInput(f"input {name!r} is not one of the model's: {sorted(expected)}")
+    for name, spec in expected.items():
+        if name not in inputs:
+            raise InvalidInput(f"input {name!r} is missing; send {_describe(spec)}")
+        array = inputs[name]
+        if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
+            raise InvalidInput(
+                f"input {name!r} is {array.dtype} {list(array.shape)}; send {_describe(spec)}"
+            )
+
+
+def _describe(spec: TensorSpec) -> str:
+    return f"{spec.dtype} {list(spec.shape)}"

@@ -1,0 +1,274 @@
+"""gRPC in and out: protobuf to dataclasses, errors to status codes.  Decides nothing.
+
+Serves ``dds.market.v1.Market``, the KServe Open Inference Protocol, health and reflection.
+The lease that pays for an inference is named in the request metadata, under ``dds-lease``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+import numpy as np
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from dds.errors import DdsError, InvalidInput
+from dds.session.messages import Code, Refusal, ServerMessage
+from dds.session.upload import ModelHeader
+from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2, tensors
+from dds.wire import open_inference_pb2_grpc as oip_grpc
+from mec_server.errors import UnknownModel
+from mec_server.handlers import Handlers
+from mec_server.store import TensorSpec
+
+__all__ = ["LEASE_KEY", "RpcServer"]
+
+#: Request metadata that names the lease an inference is paid by.
+LEASE_KEY = "dds-lease"
+#: Messages that may wait for a client that does not read; further ones are dropped, which the
+#: protocol allows.
+_LONGEST_BACKLOG = 256
+
+T = TypeVar("T")
+
+
+async def _refuse(context: Any, error: DdsError) -> NoReturn:
+    await context.abort(grpc.StatusCode[error.status], str(error))
+    raise AssertionError("abort returned") from error
+
+
+async def _answer(context: Any, call: Awaitable[T]) -> T:
+    """The call's result; an error of ours becomes its gRPC status."""
+    try:
+        return await call
+    except DdsError as error:
+        await _refuse(context, error)
+
+
+def _lease(context: Any) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == LEASE_KEY and isinstance(value, str):
+            return value
+    return ""
+
+
+class _Market(market_pb2_grpc.MarketServicer):
+    """``dds.market.v1.Market``."""
+
+    def __init__(self, handlers: Handlers) -> None:
+        self._handlers = handlers
+        self._backlogs: set[asyncio.Queue[ServerMessage | None]] = set()
+
+    async def Play(  # noqa: N802 -- named by the .proto file
+        self, request_iterator: AsyncIterator[market_pb2.ClientMessage], _context: Any
+    ) -> AsyncIterator[market_pb2.ServerMessage]:
+        """One client's stream: its messages in, the market's messages to it out."""
+        backlog: asyncio.Queue[ServerMessage | None] = asyncio.Queue()
+
+        def deliver(message: ServerMessage) -> None:
+            if backlog.qsize() < _LONGEST_BACKLOG:
+                backlog.put_nowait(message)
+
+        peer = object()
+        self._handlers.connect(peer, deliver)
+        self._backlogs.add(backlog)
+        reader = asyncio.create_task(self._read(peer, request_iterator, backlog))
+        try:
+            while (message := await backlog.get()) is not None:
+                yield codec.server_message_to_proto(message)
+        finally:
+            reader.cancel()
+            self._backlogs.discard(backlog)
+            self._handlers.disconnect(peer)
+
+    async def _read(
+        self,
+        peer: object,
+        requests: AsyncIterator[market_pb2.ClientMessage],
+        backlog: asyncio.Queue[ServerMessage | None],
+    ) -> None:
+        try:
+            async for request in requests:
+                try:
+                    self._handlers.receive(peer, codec.client_message_from_proto(request))
+                except InvalidInput as error:
+                    backlog.put_nowait(Refusal(Code.MALFORMED, str(error)[:1000]))
+                    return
+        finally:
+            backlog.put_nowait(None)
+
+    async def PutModel(  # noqa: N802
+        self, request_iterator: AsyncIterator[market_pb2.ModelChunk], context: Any
+    ) -> market_pb2.PutModelReply:
+        """A model, once, in chunks, under its digest."""
+        parts = (codec.chunk_from_proto(chunk) async for chunk in request_iterator)
+
+        async def put() -> market_pb2.PutModelReply:
+            header = await anext(parts, None)
+            if not isinstance(header, ModelHeader):
+                raise InvalidInput("model upload: the header must come first")
+            return codec.receipt_to_proto(await self._handlers.put_model(header, _data(parts)))
+
+        return await _answer(context, put())
+
+    async def Status(  # noqa: N802
+        self, _request: market_pb2.StatusRequest, _context: Any
+    ) -> market_pb2.StatusReply:
+        """Public facts about the market."""
+        return codec.status_to_proto(self._handlers.status())
+
+    def end_streams(self) -> None:
+        """Let every stream end once its last message is sent."""
+        for backlog in self._backlogs:
+            backlog.put_nowait(None)
+
+
+async def _data(parts: AsyncIterator[ModelHeader | bytes]) -> AsyncIterator[bytes]:
+    async for part in parts:
+        if isinstance(part, ModelHeader):
+            raise InvalidInput("model upload: a second header; send one model per call")
+        yield part
+
+
+class _Inference(oip_grpc.GRPCInferenceServiceServicer):
+    """The Open Inference Protocol; a model's name is the digest of its bytes."""
+
+    def __init__(self, handlers: Handlers, version: str) -> None:
+        self._handlers = handlers
+        self._version = version
+
+    async def ServerLive(  # noqa: N802
+        self, _request: open_inference_pb2.ServerLiveRequest, _context: Any
+    ) -> open_inference_pb2.ServerLiveResponse:
+        """The process is up."""
+        return open_inference_pb2.ServerLiveResponse(live=True)
+
+    async def ServerReady(  # noqa: N802
+        self, _request: open_inference_pb2.ServerReadyRequest, _context: Any
+    ) -> open_inference_pb2.ServerReadyResponse:
+        """It accepts inference."""
+        return open_inference_pb2.ServerReadyResponse(ready=True)
+
+    async def ServerMetadata(  # noqa: N802
+        self, _request: open_inference_pb2.ServerMetadataRequest, _context: Any
+    ) -> open_inference_pb2.ServerMetadataResponse:
+        """Who is serving."""
+        return open_inference_pb2.ServerMetadataResponse(name="mec-server", version=self._version)
+
+    async def ModelReady(  # noqa: N802
+        self, request: open_inference_pb2.ModelReadyRequest, context: Any
+    ) -> open_inference_pb2.ModelReadyResponse:
+        """Whether the caller's lease has uploaded the model."""
+        try:
+            self._handlers.model(request.name, _lease(context))
+        except UnknownModel:
+            return open_inference_pb2.ModelReadyResponse(ready=False)
+        except DdsError as error:
+            await _refuse(context, error)
+        return open_inference_pb2.ModelReadyResponse(ready=True)
+
+    async def ModelMetadata(  # noqa: N802
+        self, request: open_inference_pb2.ModelMetadataRequest, context: Any
+    ) -> open_inference_pb2.ModelMetadataResponse:
+        """Names, types and shapes of the model's tensors."""
+        try:
+            model = self._handlers.model(request.name, _lease(context))
+        except DdsError as error:
+            await _refuse(context, error)
+        return open_inference_pb2.ModelMetadataResponse(
+            name=model.digest,
+            versions=["1"],
+            platform="onnxruntime_onnx",
+            inputs=[_metadata(spec) for spec in model.inputs],
+            outputs=[_metadata(spec) for spec in model.outputs],
+        )
+
+    async def ModelInfer(  # noqa: N802
+        self, request: open_inference_pb2.ModelInferRequest, context: Any
+    ) -> open_inference_pb2.ModelInferResponse:
+        """One inference at the lease's share; the reply's parameters say how long it took."""
+
+        async def infer() -> open_inference_pb2.ModelInferResponse:
+            inputs, wanted = tensors.request_from_proto(request)
+            remaining = context.time_remaining()
+            done = await self._handlers.infer(
+                _lease(context),
+                request.model_name,
+                inputs,
+                wanted,
+                timeout=math.inf if remaining is None else remaining,
+            )
+            reply = tensors.response_to_proto(
+                request.model_name, done.outputs, request_id=request.id
+            )
+            for name in ("cpu", "paced", "wall"):
+                reply.parameters[f"{name}_seconds"].double_param = getattr(done, name)
+            return reply
+
+        return await _answer(context, infer())
+
+
+def _metadata(spec: TensorSpec) -> open_inference_pb2.ModelMetadataResponse.TensorMetadata:
+    return open_inference_pb2.ModelMetadataResponse.TensorMetadata(
+        name=spec.name,
+        datatype=tensors.datatype_of(np.empty(0, spec.dtype)),
+        shape=spec.shape,
+    )
+
+
+class RpcServer:
+    """The handlers behind a gRPC port; start, then stop."""
+
+    def __init__(self, handlers: Handlers, *, version: str) -> None:
+        self._handlers = handlers
+        size = handlers.config.limits.message_bytes
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", size),
+                ("grpc.max_send_message_length", size),
+                # Without it a second server would silently share a port that is in use.
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        self._market = _Market(handlers)
+        self._health = health.aio.HealthServicer()
+        market_pb2_grpc.add_MarketServicer_to_server(self._market, self._server)  # type: ignore[no-untyped-call]
+        oip_grpc.add_GRPCInferenceServiceServicer_to_server(  # type: ignore[no-untyped-call]
+            _Inference(handlers, version), self._server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._services = [
+            market_pb2.DESCRIPTOR.services_by_name["Market"].full_name,
+            open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
+        ]
+        reflection.enable_server_reflection(
+            [*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server
+        )
+
+    async def start(self) -> str:
+        """Listen; returns the address with the port that was chosen.
+
+        Raises InvalidInput when the address cannot be bound.
+        """
+        listen = self._handlers.config.listen
+        host = listen.rpartition(":")[0]
+        try:
+            port = self._server.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise InvalidInput(f"cannot listen on {listen}: in use, or no address here") from error
+        await self._server.start()
+        for service in ("", *self._services):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        return f"{host}:{port}"
+
+    async def stop(self, grace: float) -> None:
+        """Refuse new work, tell everybody, and let running calls finish for `grace` seconds."""
+        await self._health.enter_graceful_shutdown()
+        self._handlers.refuse_all()
+        self._market.end_streams()
+        await self._server.stop(grace)
+        self._handlers.close()

@@ -1,0 +1,85 @@
+import itertools
+
+import pytest
+
+from mec_server.errors import Busy, UnknownModel
+from mec_server.store import ModelStore, StoredModel
+
+
+def model(digest: str, size: int = 10) -> StoredModel:
+    return StoredModel(digest, object(), (), (), size)
+
+
+def store(room: int = 100) -> ModelStore:
+    ticks = itertools.count()
+    return ModelStore(room, clock=lambda: float(next(ticks)))
+
+
+def put(models: ModelStore, digest: str, lease: str, size: int = 10) -> None:
+    with models.reserve(size):
+        pass
+    models.add(model(digest, size))
+    models.allow(digest, lease)
+
+
+def test_a_model_is_for_the_leases_that_announced_it() -> None:
+    models = store()
+    put(models, "m", "a")
+    assert models.get("m", "a").digest == "m"
+    with pytest.raises(UnknownModel, match="PutModel"):
+        models.get("m", "b")
+    models.allow("m", "b")
+    assert models.get("m", "b").digest == "m"
+
+
+def test_a_model_that_is_not_here_cannot_be_allowed() -> None:
+    with pytest.raises(UnknownModel, match="upload it"):
+        store().allow("m", "a")
+
+
+def test_room_is_made_by_the_longest_unused_model_without_a_lease() -> None:
+    models = store(100)
+    for digest in "abc":
+        put(models, digest, digest, 30)
+    for lease in "bca":
+        models.forget(lease)
+    models.allow("a", "someone")
+    with models.reserve(40):
+        assert "a" in models
+        assert "b" not in models
+        assert "c" in models
+
+
+def test_models_in_use_are_kept_and_the_upload_is_refused() -> None:
+    models = store(100)
+    put(models, "a", "a", 60)
+    put(models, "b", "b", 30)
+    models.forget("b")
+    with pytest.raises(Busy, match="60 B of 100 B"), models.reserve(50):
+        pass
+    assert "a" in models
+
+
+def test_room_is_reserved_while_an_upload_runs() -> None:
+    models = store(100)
+    with models.reserve(60):
+        assert models.bytes == 60
+        with pytest.raises(Busy), models.reserve(60):
+            pass
+    assert models.bytes == 0
+
+
+def test_a_failed_upload_gives_its_room_back() -> None:
+    models = store(100)
+    with pytest.raises(ValueError, match="broken"), models.reserve(60):
+        raise ValueError("broken")
+    assert models.bytes == 0
+
+
+def test_the_same_model_twice_is_kept_once() -> None:
+    models = store()
+    put(models, "m", "a")
+    put(models, "m", "b")
+    assert len(models) == 1
+    assert models.bytes == 10
+    assert models.get("m", "a") is models.get("m", "b")
