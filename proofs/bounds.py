@@ -144,6 +144,9 @@ def _by_tangent(claim: Claim, tariff: Tariff, others: Fraction, witness: Fractio
     at a kink the d that suits the piece best is taken, s as near to work/g^2 as it can be.
     """
     load = others + witness
+    kink = tariff.kink_near(load)
+    if kink > others:
+        load, witness = kink, kink - others
     price = tariff.price(load)
     left, right = tariff.slopes(load)
     slope = price + witness * left

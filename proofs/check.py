@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,12 +34,12 @@ class Verdict:
     def summary(self) -> str:
         """One line for people if verified, one per reason if not."""
         if self.checked is not None and self.verified:
-            done = self.checked
-            capacity = done.tariff.capacity
+            done, stated = self.checked, self.checked.stated
+            capacity = stated.tariff.capacity
             total = show(done.demand) + (f"/{show(capacity)}" if capacity is not None else "")
             return (
-                f"certificate verified: {len(done.rows)} clients, largest regret "
-                f"{show(done.max_regret)}, total demand {total} cores, price {show(done.price)}"
+                f"certificate verified: {len(stated.rows)} clients, largest regret "
+                f"{show(stated.max_regret)}, total demand {total} cores, price {show(stated.price)}"
             )
         lines = [f"certificate refused: {self.reason_count} reason(s)"]
         lines += [f"  {reason}" for reason in self.reasons]
@@ -53,15 +54,15 @@ class Verdict:
             "reason_count": self.reason_count,
         }
         if self.checked is not None and self.verified:
-            done = self.checked
-            capacity = done.tariff.capacity
+            done, stated = self.checked, self.checked.stated
+            capacity = stated.tariff.capacity
             found |= {
-                "concept": done.concept,
-                "clients": len(done.rows),
-                "price": float(done.price),
+                "concept": stated.concept,
+                "clients": len(stated.rows),
+                "price": float(stated.price),
                 "total_demand": float(done.demand),
                 "capacity": None if capacity is None else float(capacity),
-                "max_regret": float(done.max_regret),
+                "max_regret": float(stated.max_regret),
                 "max_relative_regret": float(done.largest_part),
             }
         return found
@@ -109,7 +110,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("file", metavar="FILE.json", help="a saved equilibrium or demo run")
     parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
     args = parser.parse_args(argv)
-    return execute(args.file, args.json, "proofs.check")
+    try:
+        code = execute(args.file, args.json, "proofs.check")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) has what it wanted; do not complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
 
 
 if __name__ == "__main__":

@@ -11,7 +11,15 @@ from fractions import Fraction
 from typing import Any
 
 from proofs.document import Malformed, Reasons, close, entry, items, number, show, text
-from proofs.rows import ROUNDING, Public, Row, check_below, check_row, read_row
+from proofs.rows import (
+    ROUNDING,
+    Public,
+    Row,
+    check_below,
+    check_figures,
+    check_regret,
+    read_row,
+)
 from proofs.tariffs import ZERO, Tariff, read_tariff
 
 __all__ = ["FORMAT", "TOLERANCE", "Checked", "check_equilibrium"]
@@ -27,65 +35,80 @@ SLACK = Fraction(1, 10**6)
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What was read: the rows by name, and the public figures, exact."""
+class Stated:
+    """What a document states, read but not yet believed; rows by name."""
 
     concept: str
+    quantum: Fraction | None
     tariff: Tariff
     price: Fraction
-    demand: Fraction
+    total: Fraction
     max_regret: Fraction
-    largest_part: Fraction  # largest regret as a part of the client's own cost
+    price_below: Fraction | None
     rows: dict[str, Row]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was checked: the statement, the exact F, and the largest regret / own cost."""
+
+    stated: Stated
+    demand: Fraction
+    largest_part: Fraction
 
 
 def check_equilibrium(
     document: Any, reasons: Reasons, tolerance: Fraction = TOLERANCE
 ) -> Checked | None:
-    """Check a parsed document, collecting reasons; None if it cannot be read."""
+    """Check a parsed document, collecting reasons; None if the rows could not be checked."""
+    stated = _read(document, reasons)
+    if stated is None:
+        return None
+    rows, tariff, price = stated.rows.values(), stated.tariff, stated.price
+    demand = _sum(row.share for row in rows)
+    if not close(stated.total, demand, ROUNDING):
+        total = show(stated.total)
+        reasons.add(f"total_demand {total} is not the sum of the shares = {show(demand)}")
+    worst = max(row.regret for row in rows)
+    if stated.max_regret != worst:
+        stated_worst = show(stated.max_regret)
+        reasons.add(f"max_regret {stated_worst} is not the largest regret = {show(worst)}")
+    sound = [row for row in rows if check_figures(row, price, reasons)]
+    if not tariff.admits(demand):
+        reasons.add(_oversold(tariff, demand))
+        return None
+    taking = stated.concept == "competitive" or tariff.kind == "clearing"
+    fixed = price if taking else tariff.price(ZERO) if tariff.kind == "flat" else None
+    public = Public(tariff, stated.quantum, fixed, not taking, demand, tolerance)
+    largest_part = max((check_regret(row, public, reasons) for row in sound), default=ZERO)
+    if taking:
+        _check_clearing(stated, demand, reasons)
+    else:
+        _check_posted(stated, demand, reasons)
+    return Checked(stated, demand, largest_part)
+
+
+def _read(document: Any, reasons: Reasons) -> Stated | None:
+    """Read everything; None, with every reason, if something cannot be read."""
     try:
         text(document, "format", "", (FORMAT,))
         concept = text(document, "concept", "", ("nash", "competitive"))
-        quantum = None
-        if entry(document, "quantum", "") is not None:
-            quantum = number(document, "quantum", "", positive=True)
+        quantum, below = (
+            None if entry(document, key, "") is None else number(document, key, "", positive=True)
+            for key in ("quantum", "price_below")
+        )
         tariff = read_tariff(document, quantum)
-        price = number(document, "price", "")
-        total = number(document, "total_demand", "")
-        max_regret = number(document, "max_regret", "")
-        price_below = None
-        if entry(document, "price_below", "") is not None:
-            price_below = number(document, "price_below", "")
+        price, total, worst = (
+            number(document, key, "") for key in ("price", "total_demand", "max_regret")
+        )
         entries = items(document, "clients", "")
     except Malformed as error:
         reasons.add(str(error))
         return None
-    rows = _read_rows(entries, quantum, price_below is not None, reasons)
+    rows = _read_rows(entries, quantum, below is not None, reasons)
     if reasons.count:
         return None
-
-    demand = _sum(row.share for row in rows.values())
-    if not close(total, demand, ROUNDING):
-        reasons.add(f"total_demand {show(total)} is not the sum of the shares = {show(demand)}")
-    if not tariff.admits(demand):
-        reasons.add(_oversold(tariff, demand))
-        return None
-    taking = concept == "competitive" or tariff.kind == "clearing"
-    fixed = price if taking else tariff.price(ZERO) if tariff.kind == "flat" else None
-    public = Public(tariff, quantum, fixed, not taking, price, demand, tolerance)
-    largest_part = ZERO
-    for row in rows.values():
-        cost = check_row(row, public, reasons)
-        if cost:
-            largest_part = max(largest_part, row.regret / cost)
-    worst = max(row.regret for row in rows.values())
-    if max_regret != worst:
-        reasons.add(f"max_regret {show(max_regret)} is not the largest regret = {show(worst)}")
-    if taking:
-        _check_clearing(public, rows, price_below, reasons)
-    else:
-        _check_posted(public, price_below, reasons)
-    return Checked(concept, tariff, price, demand, max_regret, largest_part, rows)
+    return Stated(concept, quantum, tariff, price, total, worst, below, rows)
 
 
 def _read_rows(
@@ -121,27 +144,25 @@ def _oversold(tariff: Tariff, demand: Fraction) -> str:
     )
 
 
-def _check_posted(public: Public, price_below: Fraction | None, reasons: Reasons) -> None:
+def _check_posted(stated: Stated, demand: Fraction, reasons: Reasons) -> None:
     """A Nash game's price is the tariff's at the total demand."""
-    posted = public.tariff.price(public.demand)
-    if not close(public.declared, posted, PRICE):
-        reasons.add(f"price {show(public.declared)} is not pi(total demand) = {show(posted)}")
-    if price_below is not None:
+    posted = stated.tariff.price(demand)
+    if not close(stated.price, posted, PRICE):
+        reasons.add(f"price {show(stated.price)} is not pi(total demand) = {show(posted)}")
+    if stated.price_below is not None:
         reasons.add("price_below is given, but only a cleared price has one")
 
 
-def _check_clearing(
-    public: Public, rows: dict[str, Row], price_below: Fraction | None, reasons: Reasons
-) -> None:
+def _check_clearing(stated: Stated, demand: Fraction, reasons: Reasons) -> None:
     """[7] Neither oversold at this price, nor could a lower price have cleared the market."""
-    tariff, price, demand = public.tariff, public.declared, public.demand
+    tariff, price = stated.tariff, stated.price
     posted = tariff.price(demand)
     if posted > price * (1 + PRICE):
         reasons.add(f"price {show(price)} is below pi(total demand) = {show(posted)}")
     met = price <= posted * (1 + PRICE)
     full = tariff.capacity is not None and demand >= tariff.capacity * (1 - SLACK)
-    if price_below is not None:
-        _check_tie(public, rows, price_below, reasons)
+    if stated.price_below is not None:
+        _check_tie(stated, stated.price_below, demand, reasons)
     elif not met and not full:
         reasons.add(
             f"price {show(price)} is above pi(total demand) = {show(posted)} although only "
@@ -149,21 +170,22 @@ def _check_clearing(
         )
 
 
-def _check_tie(
-    public: Public, rows: dict[str, Row], price_below: Fraction, reasons: Reasons
-) -> None:
-    """[6, 7] Demand jumps past what may be sold at ``price_below``; all who fit are served."""
-    tariff, price, demand = public.tariff, public.declared, public.demand
-    if not price * (1 - SLACK) <= price_below < price:
-        reasons.add(f"price_below {show(price_below)} is not just below price {show(price)}")
+def _check_tie(stated: Stated, below: Fraction, demand: Fraction, reasons: Reasons) -> None:
+    """[6, 7] At price_below demand jumps past what may be sold; here all who fit are served."""
+    tariff, price, rows = stated.tariff, stated.price, stated.rows.values()
+    if not price * (1 - SLACK) <= below < price:
+        reasons.add(f"price_below {show(below)} is not just below price {show(price)}")
         return
-    reached = _sum(check_below(row, price_below, public.quantum, reasons) for row in rows.values())
-    if tariff.admits(reached) and tariff.price(reached) < price_below:
+    before = reasons.count
+    reached = _sum(check_below(row, below, stated.quantum, reasons) for row in rows)
+    if reasons.count > before:
+        return
+    if tariff.admits(reached) and tariff.price(reached) < below:
         reasons.add(
-            f"demand {show(reached)} at price_below {show(price_below)} could be sold "
+            f"demand {show(reached)} at price_below {show(below)} could be sold "
             f"there: pi is {show(tariff.price(reached))}"
         )
-    for row in rows.values():
+    for row in rows:
         larger = row.below[0] if row.below else ZERO
         if larger <= row.share * (1 + SLACK):
             continue

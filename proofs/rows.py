@@ -29,7 +29,7 @@ from proofs.document import (
 )
 from proofs.tariffs import SNAP, ZERO, Tariff, snapped
 
-__all__ = ["Public", "Row", "check_below", "check_row", "read_row"]
+__all__ = ["Public", "Row", "check_below", "check_figures", "check_regret", "read_row"]
 
 #: Declared latency, payment and total may differ from the exact ones by this much, relative.
 ROUNDING = Fraction(1, 10**12)
@@ -41,15 +41,14 @@ class Public:
 
     fixed: the unit price if it does not depend on demand (price-taking), else None;
     limited: whether a deviation must fit into the capacity the others leave;
-    declared: the price of the document; demand: the exact F; tolerance: largest
-    regret that is accepted, as a part of the client's own cost.
+    demand: the exact F; tolerance: largest regret that is accepted, as a part of the
+    client's own cost.
     """
 
     tariff: Tariff
     quantum: Fraction | None
     fixed: Fraction | None
     limited: bool
-    declared: Fraction
     demand: Fraction
     tolerance: Fraction
 
@@ -151,28 +150,36 @@ def _below(
     return share, integer(holder, "piece_below", place, least=0, most=last)
 
 
-def check_row(row: Row, public: Public, reasons: Reasons) -> Fraction | None:
-    """Check one client; returns its exact cost J, or None if its share is not allowed."""
+def check_figures(row: Row, price: Fraction, reasons: Reasons) -> bool:
+    """Check that latency and payment follow from the share; returns if it is an allowed share."""
     fault = _not_allowed(row, row.share, row.piece)
     if fault:
         reasons.add(f"{row.place}: share {fault}")
-        return None
+        return False
     base, work = row.pieces[row.piece]
     wait = base + work / row.share if work else base
     if not close(row.latency, wait, ROUNDING):
         reasons.add(f"{row.place}: latency_s {show(row.latency)} is not A + W/f = {show(wait)}")
-    due = row.share * public.declared
+    due = row.share * price
     if not close(row.payment, due, ROUNDING):
         reasons.add(f"{row.place}: payment {show(row.payment)} is not share x price = {show(due)}")
+    return True
+
+
+def check_regret(row: Row, public: Public, reasons: Reasons) -> Fraction:
+    """Check that no deviation saves more than the regret; returns regret / own cost.
+
+    The share must be an allowed one (:func:`check_figures`) and F not beyond capacity.
+    """
     price = public.tariff.price(public.demand) if public.fixed is None else public.fixed
-    own = row.value_of_time * wait + row.share * price
+    own = row.cost(row.piece, row.share, price)
     if row.regret > public.tolerance * own:
         reasons.add(
             f"{row.place}: regret {show(row.regret)} is more than "
             f"{show(public.tolerance)} x its cost {show(own)}"
         )
-    _check_regret(row, public, own - row.regret, reasons)
-    return own
+    _check_pieces(row, public, own - row.regret, reasons)
+    return row.regret / own if own else ZERO
 
 
 def _not_allowed(row: Row, share: Fraction, piece: int) -> str | None:
@@ -188,7 +195,7 @@ def _not_allowed(row: Row, share: Fraction, piece: int) -> str | None:
     return None
 
 
-def _check_regret(row: Row, public: Public, goal: Fraction, reasons: Reasons) -> None:
+def _check_pieces(row: Row, public: Public, goal: Fraction, reasons: Reasons) -> None:
     """No piece at any allowed share costs less than ``goal``."""
     others = public.demand - row.share
     high = row.high

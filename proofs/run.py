@@ -30,7 +30,7 @@ def check_run(document: Any, reasons: Reasons, tolerance: Fraction = TOLERANCE) 
     checked = check_equilibrium(equilibrium, reasons, tolerance)
     if checked is None:
         return None
-    missing = dict(checked.rows)
+    missing = dict(checked.stated.rows)
     for index, holder in enumerate(table):
         place = f"run clients[{index}]"
         try:
@@ -39,7 +39,7 @@ def check_run(document: Any, reasons: Reasons, tolerance: Fraction = TOLERANCE) 
             if row is None:
                 reasons.add(f"{place} {show(name)}: the certificate has no such row, or it is used")
                 continue
-            _check_line(holder, f"{place} {show(name)}", row, checked.price, reasons)
+            _check_line(holder, f"{place} {show(name)}", row, checked.stated.price, reasons)
         except Malformed as error:
             reasons.add(str(error))
     for row in missing.values():

@@ -20,6 +20,8 @@ ZERO = Fraction(0)
 KINDS = ("clearing", "flat", "linear", "power", "barrier", "piecewise")
 #: A share, a bound or a capacity this close to a multiple of the quantum means it.
 SNAP = Fraction(1, 10**12)
+#: A load this close to a kink means the kink.
+NEAR = Fraction(1, 10**9)
 
 
 def snapped(value: Fraction, quantum: Fraction | None) -> Fraction:
@@ -51,6 +53,10 @@ class Tariff:
     def slopes(self, demand: Fraction) -> tuple[Fraction, Fraction]:
         """Left and right derivative of pi at F: every number between them is a subgradient."""
         raise NotImplementedError
+
+    def kink_near(self, demand: Fraction) -> Fraction:
+        """The kink of pi that ``demand`` stands for, or ``demand`` if none is that near."""
+        return demand
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,12 @@ class Piecewise(Tariff):
         """The slopes of the segments that end and begin at demand."""
         left = max(bisect_left(self.loads, demand) - 1, 0)
         return self.steps[left], self.steps[bisect_right(self.loads, demand) - 1]
+
+    def kink_near(self, demand: Fraction) -> Fraction:
+        """The table's load within 1e-9 of demand: X + g is seldom a short decimal exactly."""
+        m = bisect_left(self.loads, demand)
+        near = min(self.loads[max(m - 1, 0) : m + 1], key=lambda load: abs(load - demand))
+        return near if abs(near - demand) <= NEAR * demand else demand
 
 
 def read_tariff(holder: Any, quantum: Fraction | None) -> Tariff:
