@@ -144,7 +144,7 @@ def read_tariff(holder: Any, quantum: Fraction | None) -> Tariff:
     if kind == "linear":
         return Power(kind, capacity, value("base_price"), value("slope"), 1)
     if kind == "power":
-        exponent = integer(fields, "exponent", "tariff", least=1, most=64)
+        exponent = integer(fields, "exponent", "tariff", least=1, most=16)
         return Power(kind, capacity, value("base_price"), value("scale"), exponent)
     return Piecewise(kind, capacity, *_segments(fields))
 

@@ -75,11 +75,11 @@ def table(loads: list[Any], prices: list[Any]) -> dict[str, Any]:
         ),
         (
             {"kind": "power", "base_price": 1, "scale": 1, "exponent": 0.5, "capacity": None},
-            "tariff.exponent is 0.5, not one of 1..64",
+            "tariff.exponent is 0.5, not one of 1..16",
         ),
         (
-            {"kind": "power", "base_price": 1, "scale": 1, "exponent": 65, "capacity": None},
-            "tariff.exponent is 65.0, not one of 1..64",
+            {"kind": "power", "base_price": 1, "scale": 1, "exponent": 17, "capacity": None},
+            "tariff.exponent is 17.0, not one of 1..16",
         ),
         ({"kind": "barrier", "base_price": 1, "capacity": None}, "tariff.capacity is null"),
         (table([0, 1], [1]), "2 loads but 1 prices"),
