@@ -89,9 +89,7 @@ def positive_root(work: Any, price: Any, slope: Any) -> Floats:
     price, slope = np.asarray(price, float), np.asarray(slope, float)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
         cube = np.cbrt(work / slope)
-        start = np.where(
-            price < 0.0, cube - price / slope, np.minimum(np.sqrt(work / price), cube)
-        )
+        start = np.where(price < 0.0, cube - price / slope, np.minimum(np.sqrt(work / price), cube))
         three = np.where(np.isinf(cube), 0.0, (start / cube) ** 3)
         two = price / work * start * start
         x = np.ones_like(start)
@@ -104,7 +102,7 @@ def positive_root(work: Any, price: Any, slope: Any) -> Floats:
 
 
 def to_shares(quanta: Any, quantum: Fraction) -> Floats:
-    """n q in cores, correctly rounded while n and the quantum's terms are below 2^53."""
+    """Shares n q in cores, correctly rounded while n and the quantum's terms are below 2^53."""
     shares: Floats = quanta * float(quantum.numerator) / float(quantum.denominator)
     return shares
 

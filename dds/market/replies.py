@@ -88,7 +88,7 @@ def respond_all(table: Table, quote: Quote, quantum: Fraction | None = None) -> 
     low, high = table.bounds(quantum)
     price, slope = quote.price, quote.slope
 
-    def exact(row: int, unit: Fraction) -> Callable[[int], Fraction]:
+    def exact(_: int, unit: Fraction) -> Callable[[int], Fraction]:
         p, d = Fraction(price) * unit, Fraction(slope) * unit * unit / 2
         return lambda n: n * (p + n * d)
 
@@ -127,14 +127,16 @@ def best_replies(
         left = np.maximum(room - to_quanta(others, quantum), 0.0)
         high = np.minimum(high, left)
 
+    grid = tariff.on_grid(quantum)
+
     def exact(row: int, unit: Fraction) -> Callable[[int], Fraction]:
         x = int(to_quanta(others[row], unit)) * unit
 
         def payment(n: int) -> Fraction:
             load = x + n * unit
-            if tariff.strict and not tariff.admits(load, unit):
+            if grid.strict and not grid.admits(load, unit):
                 return UNPAYABLE
-            return n * unit * tariff.exact_price(load, unit)
+            return n * unit * grid.exact_price(load)
 
         return payment
 
@@ -240,10 +242,7 @@ class _Decision:
         now = table.value * latency + self.pay(present)
         net = now - table.value * table.least_base
         gain = now - found.costs
-        if quantum is None:
-            stay = gain <= TOLERANCE * now
-        else:
-            stay = found.shares == present
+        stay = gain <= TOLERANCE * now if quantum is None else found.shares == present
         doubtful = ~stay & (gain <= (CLOSE + self.doubt(present)) * (net + 1e-6 * now))
         kept = Replies(
             np.where(stay, present, found.shares),

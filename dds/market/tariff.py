@@ -9,18 +9,17 @@ not is refused with the condition that fails.  A lease of f cores costs
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, ClassVar
 
 import numpy as np
 
 from dds.errors import Infeasible, InvalidInput
-from dds.market.numbers import LARGEST, SMALLEST, Floats, as_printed, positive_root, snapped
+from dds.market.numbers import Floats, as_printed, positive_root
+from dds.market.tariff_base import Tariff, read_number, refuse_decreasing, set_fields
 
 __all__ = ["Barrier", "Clearing", "Flat", "Linear", "PiecewiseLinear", "Power", "Tariff"]
 
@@ -28,123 +27,66 @@ __all__ = ["Barrier", "Clearing", "Flat", "Linear", "PiecewiseLinear", "Power", 
 MAX_EXPONENT = 16
 
 
-class Tariff(ABC):
-    """What every tariff offers; a new one is one subclass and one line in tariff_json.py.
+class _Polynomial(Tariff):
+    """``pi(F) = base + scale F^exponent``: what flat, clearing, linear and power share."""
 
-    kind: its name in files; capacity: C in cores, inf without a limit; strict: whether
-    total demand must stay strictly below C (a pole) or may reach it.
-    """
-
-    kind: ClassVar[str]
-    strict: ClassVar[bool] = False
-    capacity: float
-
-    def room(self, quantum: Fraction | None = None) -> Fraction | None:
-        """C exactly, None without a limit; snapped to the multiple of the quantum it means."""
-        return None if math.isinf(self.capacity) else snapped(self.capacity, quantum)
-
-    def admits(self, load: Fraction, quantum: Fraction | None = None) -> bool:
-        """Whether ``load`` cores may be sold; decided exactly."""
-        room = self.room(quantum)
-        return room is None or (load < room if self.strict else load <= room)
-
-    def room_quanta(self, quantum: Fraction) -> float:
-        """How many whole quanta may be sold in all; inf without a limit."""
-        room = self.room(quantum)
-        if room is None:
-            return math.inf
-        whole = room // quantum
-        return float(whole - (self.strict and whole * quantum == room))
-
-    def price_at(self, load: float) -> float:
-        """pi(F), credits/s per core, correctly rounded; inf where F may not be sold."""
-        exact = Fraction(load)
-        return float(self.exact_price(exact)) if self.admits(exact) else math.inf
-
-    def slope_at(self, load: float) -> float:
-        """pi'(F), right derivative, credits/s per core^2; inf where F may not be sold."""
-        exact = Fraction(load)
-        return float(self.exact_slope(exact)) if self.admits(exact) else math.inf
-
+    @property
     @abstractmethod
-    def exact_price(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
-        """pi(F) in rationals; a hard capacity is the caller's to keep."""
+    def _terms(self) -> tuple[float, float, int]:
+        """(base, scale, exponent)."""
 
-    @abstractmethod
-    def exact_slope(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
-        """The right derivative pi'(F) in rationals."""
+    def exact_price(self, load: Fraction) -> Fraction:
+        """``base + scale F^k``."""
+        base, scale, k = self._terms
+        return Fraction(base) + Fraction(scale) * load**k
 
-    def exact_left_slope(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
-        """The left derivative of pi at F; differs from the right one only at a kink."""
-        return self.exact_slope(load, quantum)
+    def exact_slope(self, load: Fraction) -> Fraction:
+        """``scale k F^(k-1)``."""
+        _, scale, k = self._terms
+        return Fraction(scale) * k * load ** (k - 1)
 
-    @abstractmethod
     def prices_at(self, loads: Floats) -> Floats:
-        """pi at every load, any shape; inf at and beyond a pole."""
+        """``base + scale F^k``."""
+        base, scale, k = self._terms
+        with np.errstate(over="ignore"):
+            prices: Floats = base + scale * loads**k if scale else np.full_like(loads, base)
+        return prices
 
-    def rounding(self, loads: Floats) -> Floats:
-        """Relative rounding error that :meth:`prices_at` may carry."""
-        return np.full_like(loads, 1e-14)
-
-    @abstractmethod
     def supply(self, price: float) -> float:
-        """The largest F <= C with pi(F) <= price, to rounding; 0 if pi(0) is above it."""
+        """``((p - base) / scale)^(1/k)``, at most C; all of C where the price is flat."""
+        base, scale, k = self._terms
+        if price < base:
+            return 0.0
+        if scale == 0.0:
+            return self.capacity
+        return min(math.pow((price - base) / scale, 1.0 / k), self.capacity)
 
-    @abstractmethod
     def best_shares(self, work: Floats, others: Floats) -> Floats:
-        """The f that minimises ``work / f + f pi(X + f)``, whatever the bounds on f.
-
-        work: w W > 0, credits; others: X >= 0, cores, below any pole; the shapes broadcast.
-        The cost is convex in f, so with bounds the nearest bound is best.  inf where more is
-        always better.
-        """
-
-    def to_json(self) -> dict[str, Any]:
-        """``{"kind": ..., fields...}`` as plain JSON values; capacity null without a limit."""
-        plain: dict[str, Any] = {"kind": self.kind}
-        for field in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
-            value = getattr(self, field.name)
-            plain[field.name] = list(value) if isinstance(value, tuple) else value
-        if math.isinf(self.capacity):
-            plain["capacity"] = None
-        return plain
-
-
-def _set(tariff: Tariff, *, positive: Sequence[str] = (), **values: Any) -> None:
-    """Check fields (finite and >= 0; > 0 where named; capacity may be inf) and store floats."""
-    for name, value in values.items():
-        unbounded = name == "capacity" and not tariff.strict and tariff.kind != "clearing"
-        object.__setattr__(
-            tariff, name, _number(f"tariff.{name}", value, name in positive, unbounded)
-        )
-
-
-def _number(place: str, value: Any, positive: bool, unbounded: bool = False) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidInput(f"{place} is {value!r}; need a number")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.nan
-    if unbounded and number == math.inf:
-        return number
-    if not (0.0 <= number <= LARGEST) or 0.0 < number < SMALLEST or (positive and number == 0.0):
-        least = "" if positive else "0 or "
-        shown = ascii(value) if isinstance(value, float) else "an integer out of range"
-        raise InvalidInput(f"{place} is {shown}; need {least}{SMALLEST:g} to {LARGEST:g}")
-    return number
-
-
-def _refuse_decreasing(name: str, value: Any) -> None:
-    if isinstance(value, (int, float)) and value < 0:
-        raise Infeasible(
-            f"tariff.{name} is {value!r}: the price would fall with demand (decreasing), "
-            "and no theorem covers that; need >= 0"
-        )
+        """A closed form or a cubic for k = 1, else Newton on ``f^2 (pi + f pi') = w W``."""
+        base, scale, k = self._terms
+        if scale == 0.0 or k == 1:
+            return positive_root(work, base + scale * others, 2.0 * scale)
+        # Convex and increasing in f; both starting points are right of the root.
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore", under="ignore"):
+            f: Floats = np.minimum(
+                positive_root(work, self.prices_at(others), 0.0),
+                (work / (scale * (1.0 + k))) ** (1.0 / (k + 2.0)),
+            )
+            for _ in range(40 * k):  # far from the root a step shrinks f by 1/(k + 2)
+                load = others + f
+                power = scale * load ** (k - 2)
+                price, slope, bend = base + power * load**2, power * load * k, power * k * (k - 1)
+                value = f * f * (price + f * slope) - work
+                step = value / (f * (2.0 * price + 4.0 * f * slope + f * f * bend))
+                moved = np.where(step > 0.0, f - step, f)
+                if np.all(f - moved <= 1e-15 * f):
+                    return moved
+                f = moved
+        return f
 
 
 @dataclass(frozen=True)
-class Flat(Tariff):
+class Flat(_Polynomial):
     """``pi(F) = price`` for F <= capacity."""
 
     kind = "flat"
@@ -152,66 +94,62 @@ class Flat(Tariff):
     capacity: float = math.inf
 
     def __post_init__(self) -> None:
-        _set(self, price=self.price, capacity=self.capacity, positive=("capacity",))
+        set_fields(self, price=self.price, capacity=self.capacity, positive=("capacity",))
 
-    def exact_price(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
-        """The price, whatever the demand."""
-        return Fraction(self.price)
-
-    def exact_slope(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
-        """Zero."""
-        return Fraction(0)
-
-    def prices_at(self, loads: Floats) -> Floats:
-        """The price, everywhere."""
-        return np.full_like(loads, self.price)
-
-    def supply(self, price: float) -> float:
-        """All of the capacity from its price on."""
-        return self.capacity if price >= self.price else 0.0
-
-    def best_shares(self, work: Floats, others: Floats) -> Floats:
-        """``f = sqrt(w W / p)``."""
-        return positive_root(work, self.price + 0.0 * others, 0.0)
+    @property
+    def _terms(self) -> tuple[float, float, int]:
+        return self.price, 0.0, 1
 
 
 @dataclass(frozen=True)
-class Clearing(Tariff):
+class Clearing(_Polynomial):
     """The flat price that clears capacity: 0 if demand at price 0 fits, else F(p) = C.
 
     Nobody moves it by anticipating it, so Nash and competitive coincide.  As a
-    function of demand it is 0 up to C; the price itself comes out of the auction.
+    function of demand it is 0 up to C: the least the operator asks for; the price
+    that is paid comes out of the auction.
     """
 
     kind = "clearing"
     capacity: float
 
     def __post_init__(self) -> None:
-        _set(self, capacity=self.capacity, positive=("capacity",))
+        set_fields(self, capacity=self.capacity, positive=("capacity",))
 
-    def exact_price(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
-        """Zero: the least price at which the operator sells F."""
-        return Fraction(0)
-
-    def exact_slope(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
-        """Zero."""
-        return Fraction(0)
-
-    def prices_at(self, loads: Floats) -> Floats:
-        """Zero everywhere."""
-        return np.zeros_like(loads)
-
-    def supply(self, price: float) -> float:
-        """All of the capacity, at any price."""
-        return self.capacity
-
-    def best_shares(self, work: Floats, others: Floats) -> Floats:
-        """At price 0 more is always better."""
-        return np.full(np.broadcast(work, others).shape, math.inf)
+    @property
+    def _terms(self) -> tuple[float, float, int]:
+        return 0.0, 0.0, 1
 
 
 @dataclass(frozen=True)
-class Power(Tariff):
+class Linear(_Polynomial):
+    """``pi(F) = base_price + slope F`` for F <= capacity.
+
+    Raises Infeasible for slope < 0 (decreasing).
+    """
+
+    kind = "linear"
+    base_price: float
+    slope: float
+    capacity: float = math.inf
+
+    def __post_init__(self) -> None:
+        refuse_decreasing("slope", self.slope)
+        set_fields(
+            self,
+            base_price=self.base_price,
+            slope=self.slope,
+            capacity=self.capacity,
+            positive=("capacity",),
+        )
+
+    @property
+    def _terms(self) -> tuple[float, float, int]:
+        return self.base_price, self.slope, 1
+
+
+@dataclass(frozen=True)
+class Power(_Polynomial):
     """``pi(F) = base_price + scale F^exponent`` for F <= capacity, exponent an integer >= 1.
 
     Raises Infeasible for exponent < 1 (concave) or scale < 0 (decreasing), InvalidInput for an
@@ -225,15 +163,15 @@ class Power(Tariff):
     capacity: float = math.inf
 
     def __post_init__(self) -> None:
-        _refuse_decreasing("scale", self.scale)
-        _set(
+        refuse_decreasing("scale", self.scale)
+        set_fields(
             self,
             base_price=self.base_price,
             scale=self.scale,
             capacity=self.capacity,
             positive=("capacity",),
         )
-        exponent = _number("tariff.exponent", self.exponent, positive=True)
+        exponent = read_number("tariff.exponent", self.exponent, positive=True)
         if exponent < 1.0:
             raise Infeasible(
                 f"tariff.exponent is {exponent:g}: the price would be concave in demand, "
@@ -245,102 +183,9 @@ class Power(Tariff):
             )
         object.__setattr__(self, "exponent", int(exponent))
 
-    def exact_price(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
-        """``base + scale F^k``."""
-        return Fraction(self.base_price) + Fraction(self.scale) * load**self.exponent
-
-    def exact_slope(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
-        """``scale k F^(k-1)``."""
-        return Fraction(self.scale) * self.exponent * load ** (self.exponent - 1)
-
-    def prices_at(self, loads: Floats) -> Floats:
-        """``base + scale F^k``."""
-        with np.errstate(over="ignore"):
-            raised: Floats = self.base_price + self.scale * loads**self.exponent
-        return raised
-
-    def supply(self, price: float) -> float:
-        """``((p - base) / scale)^(1/k)``, at most C."""
-        if price < self.base_price:
-            return 0.0
-        if self.scale == 0.0:
-            return self.capacity
-        return min(((price - self.base_price) / self.scale) ** (1.0 / self.exponent), self.capacity)
-
-    def best_shares(self, work: Floats, others: Floats) -> Floats:
-        """Newton from the right on ``f^2 (pi + f pi') = w W``, convex and increasing in f."""
-        k, s = self.exponent, self.scale
-        if k == 1:
-            return positive_root(work, self.base_price + s * others, 2.0 * s)
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore", under="ignore"):
-            f = np.minimum(
-                positive_root(work, self.prices_at(others), 0.0),
-                (work / (s * (1.0 + k))) ** (1.0 / (k + 2.0)),
-            )
-            if s == 0.0:
-                return f
-            for _ in range(40 * k):  # far from the root a step shrinks f by 1/(k + 2)
-                load = others + f
-                power = s * load ** (k - 2)
-                price, slope, bend = (
-                    self.base_price + power * load**2,
-                    power * load * k,
-                    power * k * (k - 1),
-                )
-                value = f * f * (price + f * slope) - work
-                step = value / (f * (2.0 * price + 4.0 * f * slope + f * f * bend))
-                moved = np.where(step > 0.0, f - step, f)
-                if np.all(f - moved <= 1e-15 * f):
-                    return moved
-                f = moved
-        return f
-
-
-@dataclass(frozen=True)
-class Linear(Tariff):
-    """``pi(F) = base_price + slope F`` for F <= capacity.
-
-    Raises Infeasible for slope < 0 (decreasing).
-    """
-
-    kind = "linear"
-    base_price: float
-    slope: float
-    capacity: float = math.inf
-
-    def __post_init__(self) -> None:
-        _refuse_decreasing("slope", self.slope)
-        _set(
-            self,
-            base_price=self.base_price,
-            slope=self.slope,
-            capacity=self.capacity,
-            positive=("capacity",),
-        )
-
-    @cached_property
-    def _power(self) -> Power:
-        return Power(self.base_price, self.slope, 1, self.capacity)
-
-    def exact_price(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
-        """``base + slope F``."""
-        return self._power.exact_price(load)
-
-    def exact_slope(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
-        """The slope."""
-        return self._power.exact_slope(load)
-
-    def prices_at(self, loads: Floats) -> Floats:
-        """``base + slope F``."""
-        return self._power.prices_at(loads)
-
-    def supply(self, price: float) -> float:
-        """``(p - base) / slope``, at most C."""
-        return self._power.supply(price)
-
-    def best_shares(self, work: Floats, others: Floats) -> Floats:
-        """The root of ``2 slope f^3 + pi(X) f^2 = w W``."""
-        return self._power.best_shares(work, others)
+    @property
+    def _terms(self) -> tuple[float, float, int]:
+        return self.base_price, self.scale, self.exponent
 
 
 @dataclass(frozen=True)
@@ -353,21 +198,25 @@ class Barrier(Tariff):
     capacity: float
 
     def __post_init__(self) -> None:
-        _set(
+        set_fields(
             self,
             base_price=self.base_price,
             capacity=self.capacity,
             positive=("base_price", "capacity"),
         )
 
-    def exact_price(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
+    @property
+    def _pole(self) -> Fraction:
+        return self.exact_capacity or Fraction(self.capacity)
+
+    def exact_price(self, load: Fraction) -> Fraction:
         """``p0 C / (C - F)``."""
-        pole = snapped(self.capacity, quantum)
+        pole = self._pole
         return Fraction(self.base_price) * pole / (pole - load)
 
-    def exact_slope(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
+    def exact_slope(self, load: Fraction) -> Fraction:
         """``p0 C / (C - F)^2``."""
-        pole = snapped(self.capacity, quantum)
+        pole = self._pole
         return Fraction(self.base_price) * pole / (pole - load) ** 2
 
     def prices_at(self, loads: Floats) -> Floats:
@@ -417,10 +266,10 @@ class PiecewiseLinear(Tariff):
             )
         for name, values in (("loads", self.loads), ("prices", self.prices)):
             checked = tuple(
-                _number(f"tariff.{name}[{m}]", v, positive=False) for m, v in enumerate(values)
+                read_number(f"tariff.{name}[{m}]", v, positive=False) for m, v in enumerate(values)
             )
             object.__setattr__(self, name, checked)
-        _set(self, capacity=self.capacity, positive=("capacity",))
+        set_fields(self, capacity=self.capacity, positive=("capacity",))
         self._check_shape()
 
     def _check_shape(self) -> None:
@@ -464,17 +313,17 @@ class PiecewiseLinear(Tariff):
         """Loads and prices exactly."""
         return self._table
 
-    def exact_price(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
+    def exact_price(self, load: Fraction) -> Fraction:
         """The line of the segment that F lies on."""
         knots, heights = self._table
         m = bisect_right(knots, load) - 1
         return heights[m] + self._slopes[m] * (load - knots[m])
 
-    def exact_slope(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
+    def exact_slope(self, load: Fraction) -> Fraction:
         """The slope of the segment that begins at or contains F."""
         return self._slopes[bisect_right(self._table[0], load) - 1]
 
-    def exact_left_slope(self, load: Fraction, quantum: Fraction | None = None) -> Fraction:
+    def exact_left_slope(self, load: Fraction) -> Fraction:
         """The slope of the segment that ends at or contains F."""
         knots = self._table[0]
         m = bisect_right(knots, load) - 1
