@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import onnx
 
 from dds.errors import InvalidInput
-from dds.model.onnxfile import OnnxFile
+from dds.model.onnxfile import OnnxFile, text
 
 __all__ = ["Dataflow", "attributes", "bodies", "dataflow", "describe"]
 
@@ -63,7 +63,8 @@ class Dataflow:
 def describe(node: onnx.NodeProto, index: int) -> str:
     """How a message names a node."""
     name = f" {node.name!r}" if node.name else ""
-    return f"node {index}{name} ({node.op_type})"
+    kind = node.op_type if str(node.op_type).isidentifier() else repr(node.op_type)
+    return f"node {index}{name} ({kind})"
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, onnx.AttributeProto]:
@@ -91,7 +92,7 @@ def dataflow(file: OnnxFile) -> Dataflow:
     _check_functions(file.model)
     inputs = _names((value.name for value in graph.input), "model input")
     inputs = tuple(name for name in inputs if name not in file.weights)
-    outputs = tuple(dict.fromkeys(_text(value.name, "model output") for value in graph.output))
+    outputs = tuple(dict.fromkeys(text(value.name, "model output") for value in graph.output))
     if not outputs:
         raise InvalidInput("the model returns nothing; it needs at least one output")
     known = {*inputs, *file.weights}
@@ -134,22 +135,14 @@ def dataflow(file: OnnxFile) -> Dataflow:
     )
 
 
-def _text(name: str | bytes, what: str) -> str:
-    # Protobuf hands back bytes where a string field is not UTF-8.
-    if isinstance(name, bytes):
-        raise InvalidInput(f"a {what} has the name {name[:40]!r}, which is not UTF-8 text")
-    if not name:
-        raise InvalidInput(f"a {what} has no name")
-    return name
-
-
 def _names(names: Iterable[str | bytes], what: str) -> tuple[str, ...]:
-    seen: dict[str, None] = {}
-    for name in names:
-        if _text(name, what) in seen:
+    seen: set[str] = set()
+    checked = tuple(text(name, what) for name in names)
+    for name in checked:
+        if name in seen:
             raise InvalidInput(f"{what} {name!r} occurs twice")
-        seen[_text(name, what)] = None
-    return tuple(seen)
+        seen.add(name)
+    return checked
 
 
 def _needed(
@@ -181,11 +174,9 @@ def _check_node(node: onnx.NodeProto, index: int, depth: int = 0) -> None:
     where = describe(node, index)
     if depth > _DEEPEST:
         raise InvalidInput(f"{where} nests bodies deeper than {_DEEPEST}")
-    for text in (node.op_type, node.domain, node.name, *node.input, *node.output):
-        if isinstance(text, bytes):
+    for name in (node.op_type, node.domain, node.name, *node.input, *node.output):
+        if isinstance(name, bytes):
             raise InvalidInput(f"{where} has a name that is not UTF-8 text")
-    if not node.op_type:
-        raise InvalidInput(f"{where} has no operator type")
     for attribute in node.attribute:
         if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
             raise InvalidInput(f"{where} holds a sparse tensor; store it dense (DDS reads none)")

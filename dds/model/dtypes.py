@@ -69,5 +69,5 @@ def size_of(shape: Sequence[int], dtype: str, where: str) -> int:
         raise InvalidInput(f"{where} has the negative dimension {min(shape)} in {tuple(shape)}")
     # Judge the magnitude before multiplying: hostile shapes have thousands of dimensions.
     if len(shape) > 64 or math.prod(shape) * bits > 8 * LARGEST:
-        raise InvalidInput(f"{where} is larger than 1 TiB; check its dimensions")
+        raise InvalidInput(f"{where} is larger than 1 TiB; check its shape {tuple(shape[:8])}")
     return -(-math.prod(shape) * bits // 8)

@@ -24,7 +24,7 @@ from google.protobuf.message import DecodeError, Message
 from dds.errors import InvalidInput
 from dds.model import dtypes
 
-__all__ = ["OnnxFile", "Span", "Weight", "assemble", "open_onnx", "raw_weight"]
+__all__ = ["OnnxFile", "Span", "Weight", "assemble", "open_onnx", "raw_weight", "text"]
 
 #: Bytes, or a contiguous view of some.
 Buffer = bytes | memoryview
@@ -58,7 +58,8 @@ class Weight:
     """An initialiser of the model, left where it lies.
 
     name: the tensor's; shape, dtype (numpy name), bytes: of its value;
-    start, end: the span of its TensorProto inside the model's bytes.
+    start, end: the span of its TensorProto inside the model's bytes; raw: where its
+    values start, little-endian, -1 if they are stored in another way.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Weight:
     bytes: int
     start: int
     end: int
+    raw: int = -1
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,18 @@ def open_onnx(data: bytes) -> OnnxFile:
         raise InvalidInput("this is no ONNX model (no ir_version or no graph)")
     _parse(model.graph, graph, "graph")
     return OnnxFile(data, model, weights)
+
+
+def text(name: str | bytes, what: str) -> str:
+    """A name read from a model; protobuf hands back bytes where it is not UTF-8.
+
+    Raises InvalidInput, saying of ``what``, when it is empty or not text.
+    """
+    if isinstance(name, bytes):
+        raise InvalidInput(f"a {what} has the name {name[:40]!r}, which is not UTF-8 text")
+    if not name:
+        raise InvalidInput(f"a {what} has no name; name it")
+    return name
 
 
 def assemble(model: onnx.ModelProto, weights: Sequence[Span]) -> bytes:
@@ -196,14 +210,18 @@ def _weight(view: memoryview, span: _Field) -> Weight:
     """Read an initialiser's name, shape and type; check that its values are there."""
     header = bytearray()
     stored = raw = 0
+    at = -1
     for field in _fields(view, span.value, span.end):
         if field.number in _VALUES:
             stored += field.end - field.value
-            raw += field.end - field.value if field.number == _RAW else 0
+            if field.number == _RAW:
+                raw += field.end - field.value
+                at = field.value
         else:
             header += view[field.start : field.end]
     tensor = _parse(onnx.TensorProto(), bytes(header), "initialiser")
-    where = f"initialiser {tensor.name!r}"
+    name = text(tensor.name, "initialiser")
+    where = f"initialiser {name!r}"
     if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
         raise InvalidInput(f"{where} has external data; save the model with its weights inside")
     shape = tuple(tensor.dims)
@@ -216,7 +234,7 @@ def _weight(view: memoryview, span: _Field) -> Weight:
             raise InvalidInput(
                 f"{where} needs {size} bytes for shape {shape} and holds {raw}; save it again"
             )
-    return Weight(tensor.name, shape, dtype, size, span.value, span.end)
+    return Weight(name, shape, dtype, size, span.value, span.end, at if raw else -1)
 
 
 def _parse(message: _M, data: bytes, what: str) -> _M:

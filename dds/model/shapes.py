@@ -16,7 +16,7 @@ from google.protobuf.message import EncodeError
 from onnx import checker, numpy_helper, shape_inference
 
 from dds.errors import InvalidInput
-from dds.model import dtypes, values
+from dds.model import dtypes, guard, values
 from dds.model.onnxfile import SMALL_BYTES, OnnxFile
 
 __all__ = ["Form", "Forms", "infer", "tensor_type"]
@@ -70,6 +70,7 @@ def infer(
     light.CopyFrom(file.model)
     _fix_inputs(light.graph, inputs, dict(shapes or {}))
     _declare_weights(file, light.graph)
+    guard.check(light)
     _check(light)
     forms = _once(light, file)
     # Where inference lost track of a shape, work out the arithmetic it is made of, and go on.
@@ -82,8 +83,9 @@ def infer(
 
 
 def _once(light: onnx.ModelProto, file: OnnxFile) -> Forms:
+    # Not with data_prop=True: it unrolls vectors into dimensions, a long one fills the memory.
     try:
-        inferred = shape_inference.infer_shapes(light, strict_mode=True, data_prop=True)
+        inferred = shape_inference.infer_shapes(light, strict_mode=True)
         return Forms(_forms(inferred.graph, file), "")
     except _LIBRARY as error:
         complaint = _one_line(error)
@@ -96,7 +98,7 @@ def _once(light: onnx.ModelProto, file: OnnxFile) -> Forms:
         if value.type.WhichOneof("value") == "tensor_type":
             value.type.tensor_type.ClearField("shape")
     try:
-        inferred = shape_inference.infer_shapes(relaxed, data_prop=True)
+        inferred = shape_inference.infer_shapes(relaxed)
     except _LIBRARY as error:
         raise InvalidInput(f"shape inference refuses the model: {_one_line(error)}") from error
     return Forms(_forms(inferred.graph, file), complaint)
@@ -174,6 +176,9 @@ def _fix_inputs(
         form = _shape(tensor)
         if form is None or None in form:
             raise InvalidInput(_unknown_input(value.name, tensor))
+        where = f"input {value.name!r}"
+        dtype = dtypes.name_of(tensor.elem_type, where)
+        dtypes.size_of([size for size in form if size is not None], dtype, where)
 
 
 def _wanted(
