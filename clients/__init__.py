@@ -1,1 +1,11 @@
-"""Placeholder."""
+"""The device agent: measures, cuts, bids, and runs its DNN across device and server.
+
+- ``agent``    the whole story: profile, frontier, market, upload, inferences
+- ``player``   plays one market session over a stream
+- ``runner``   the device: kernels paced to a slower device
+- ``link``     the network: calls shaped to a slower link
+- ``results``  what is reported of each strategy
+- ``server``   what an agent needs of a server
+- ``channel``  gRPC; the only file that knows it
+- ``cli``      the ``mec-client`` command
+"""

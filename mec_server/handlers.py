@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
 from dds.session.messages import ClientMessage, ServerMessage
-from dds.session.server import Departed, Effect, ServerSession, Send
+from dds.session.server import Departed, Effect, Send, ServerSession
 from dds.session.status import MarketStatus
 from dds.session.upload import ModelHeader, ModelReceipt
 from mec_server.config import ServerConfig
@@ -47,7 +47,7 @@ class Handlers:
         self, config: ServerConfig, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.config = config
-        self.models = ModelStore(config.limits.store_bytes, clock)
+        self.models = ModelStore(config.limits.store_bytes)
         self.executor = Executor(
             config.terms.core.slowdown,
             workers=config.workers,
@@ -129,9 +129,11 @@ class Handlers:
                 model = await self.executor.background(
                     load, data, header.digest, self.config.limits
                 )
-            self.models.add(model)
-            self._check_lease(header.lease)
-        self.models.allow(header.digest, header.lease)
+                # It may have ended meanwhile; then nobody would ever drop the model.
+                self._check_lease(header.lease)
+                self.models.add(model, header.lease)
+        else:
+            self.models.allow(header.digest, header.lease)
         return ModelReceipt(header.digest, known)
 
     def model(self, digest: str, lease: str) -> StoredModel:

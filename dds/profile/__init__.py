@@ -1,6 +1,7 @@
 """Measured costs: how DDS runs ONNX models, and how long their operators take on this machine.
 
 - ``dds.profile.runtime``  one onnxruntime configuration for profiling, devices and servers
+- ``dds.profile.weights``  models opened without copying their weights
 - ``dds.profile.measure``  kernel times per operator, calibrated to CPU time
 - ``dds.profile.cache``    profiles on disk, by model digest and platform
 

@@ -7,7 +7,6 @@ in the calling thread and its CPU clock is their cost.
 
 from __future__ import annotations
 
-import ctypes
 import platform as host
 import time
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
 
-__all__ = ["keep_freed_memory", "open_session", "platform_fingerprint", "random_inputs", "run"]
+__all__ = ["open_session", "platform_fingerprint", "random_inputs", "run"]
 
 Array = NDArray[Any]
 
@@ -28,9 +27,11 @@ Array = NDArray[Any]
 def open_session(model: bytes, *, threads: int = 1, profile: Path | None = None) -> Any:
     """An ``onnxruntime.InferenceSession`` of ONNX bytes; `profile` starts files named so.
 
-    Raises InvalidInput when onnxruntime refuses the model.
+    Raises InvalidInput when it is no ONNX model, or onnxruntime refuses it.
     """
     import onnxruntime
+
+    from dds.profile.weights import lend_weights
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -38,16 +39,21 @@ def open_session(model: bytes, *, threads: int = 1, profile: Path | None = None)
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Prepacking would copy the weights once more, and make no measured difference in speed.
+    options.add_session_config_entry("session.disable_prepacking", "1")
     options.log_severity_level = 4
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
+    shell, weights = lend_weights(model)
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(weight) for weight in weights.values()]
+    options.add_external_initializers(list(weights), values)
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(shell, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes share no narrower base
         raise InvalidInput(f"onnxruntime cannot load the model: {_first_line(error)}") from error
-    # It keeps the bytes in case the providers are changed later, which nobody here does.
-    session._model_bytes = None
+    # The session borrows the weights; they live as long as it does.
+    session.lent_weights = weights
     return session
 
 
@@ -94,23 +100,6 @@ def platform_fingerprint(threads: int = 1) -> str:
     detail = f" ({', '.join(numbers)})" if numbers else ""
     plural = "" if threads == 1 else "s"
     return f"{cpu}{detail}, onnxruntime {onnxruntime.__version__}, {threads} thread{plural}"
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc to keep what is freed for the next allocation; elsewhere do nothing.
-
-    A model's weights are allocated and freed several times (read, checked, split, loaded).
-    By default each round returns the pages and faults them in again, which costs more CPU time
-    than the work itself: loading VGG-19 takes 2.3 s without this and 0.5 s with it.
-    """
-    mmap_threshold, trim_threshold, top_pad = -3, -1, -2
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return
-    mallopt(mmap_threshold, 1 << 30)
-    mallopt(trim_threshold, (1 << 31) - 1)
-    mallopt(top_pad, 1 << 26)
 
 
 def _cpu_fields() -> dict[str, str]:

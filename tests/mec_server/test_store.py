@@ -1,5 +1,3 @@
-import itertools
-
 import pytest
 
 from mec_server.errors import Busy, UnknownModel
@@ -11,15 +9,12 @@ def model(digest: str, size: int = 10) -> StoredModel:
 
 
 def store(room: int = 100) -> ModelStore:
-    ticks = itertools.count()
-    return ModelStore(room, clock=lambda: float(next(ticks)))
+    return ModelStore(room)
 
 
 def put(models: ModelStore, digest: str, lease: str, size: int = 10) -> None:
     with models.reserve(size):
-        pass
-    models.add(model(digest, size))
-    models.allow(digest, lease)
+        models.add(model(digest, size), lease)
 
 
 def test_a_model_is_for_the_leases_that_announced_it() -> None:
@@ -37,27 +32,33 @@ def test_a_model_that_is_not_here_cannot_be_allowed() -> None:
         store().allow("m", "a")
 
 
-def test_room_is_made_by_the_longest_unused_model_without_a_lease() -> None:
-    models = store(100)
-    for digest in "abc":
-        put(models, digest, digest, 30)
-    for lease in "bca":
-        models.forget(lease)
-    models.allow("a", "someone")
-    with models.reserve(40):
-        assert "a" in models
-        assert "b" not in models
-        assert "c" in models
+def test_a_model_goes_with_the_last_lease_that_uses_it() -> None:
+    models = store()
+    put(models, "m", "a")
+    models.allow("m", "b")
+    models.forget("a")
+    assert "m" in models
+    with pytest.raises(UnknownModel):
+        models.get("m", "a")
+    models.forget("b")
+    assert len(models) == 0
+    assert models.bytes == 0
 
 
-def test_models_in_use_are_kept_and_the_upload_is_refused() -> None:
+def test_a_lease_without_models_can_be_forgotten() -> None:
+    models = store()
+    put(models, "m", "a")
+    models.forget("nobody")
+    assert "m" in models
+
+
+def test_what_does_not_fit_is_refused() -> None:
     models = store(100)
     put(models, "a", "a", 60)
-    put(models, "b", "b", 30)
-    models.forget("b")
     with pytest.raises(Busy, match="60 B of 100 B"), models.reserve(50):
         pass
-    assert "a" in models
+    with models.reserve(40):
+        assert models.bytes == 100
 
 
 def test_room_is_reserved_while_an_upload_runs() -> None:

@@ -69,9 +69,7 @@ def test_without_a_home_there_is_no_cache(monkeypatch: pytest.MonkeyPatch) -> No
     assert cache_directory() is None
 
 
-def test_files_are_readable_by_their_owner(
-    model: tuple[bytes, ModelGraph], tmp_path: Path
-) -> None:
+def test_files_are_readable_by_their_owner(model: tuple[bytes, ModelGraph], tmp_path: Path) -> None:
     measured_profile(*model, cache=tmp_path, repeats=1)
     (file,) = (tmp_path / "profiles").iterdir()
     assert file.stat().st_mode & stat.S_IRUSR

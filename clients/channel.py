@@ -1,0 +1,123 @@
+"""gRPC to one server: dataclasses to protobuf, status codes to errors, a deadline on every call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+from numpy.typing import NDArray
+
+from clients.errors import CallFailed
+from clients.server import ServerRun
+from dds.session.messages import ClientMessage, ServerMessage
+from dds.session.status import MarketStatus
+from dds.session.upload import CHUNK_BYTES, ModelHeader, ModelReceipt
+from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2_grpc, tensors
+
+__all__ = ["Channel"]
+
+#: Request metadata that names the lease an inference is paid by.
+_LEASE_KEY = "dds-lease"
+#: Largest message either way, bytes; whole tensors travel in one.
+_MESSAGE_BYTES = 2**28
+#: Seconds for a server to be reachable, for a short call, and for one stream of the game (the
+#: player opens another when it ends).
+_CONNECT, _SHORT, _STREAM = 10.0, 10.0, 600.0
+#: An upload may take `_SHORT` and as long as its bytes need at this rate, bytes/s.
+_SLOWEST_UPLOAD = 2e6
+
+T = TypeVar("T")
+
+
+class Channel:
+    """A connection to the server at `address`; use it as an async context manager."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    async def __aenter__(self) -> Self:
+        """Connect; raises CallFailed when nobody answers."""
+        self._channel = grpc.aio.insecure_channel(
+            self.address,
+            options=[
+                ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+                ("grpc.max_send_message_length", _MESSAGE_BYTES),
+            ],
+        )
+        try:
+            await asyncio.wait_for(self._channel.channel_ready(), _CONNECT)
+        except TimeoutError:
+            await self._channel.close()
+            raise CallFailed(
+                "UNAVAILABLE",
+                f"no server answers at {self.address}; is mec-server running there?",
+            ) from None
+        self._market = market_pb2_grpc.MarketStub(self._channel)  # type: ignore[no-untyped-call]
+        self._inference = open_inference_pb2_grpc.GRPCInferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+        await self._channel.close()
+
+    async def play(self, outgoing: AsyncIterator[ClientMessage]) -> AsyncIterator[ServerMessage]:
+        """One stream of the game; raises CallFailed when it breaks."""
+        requests = (codec.client_message_to_proto(message) async for message in outgoing)
+        call = self._market.Play(requests, timeout=_STREAM)
+        try:
+            async for reply in call:
+                yield codec.server_message_from_proto(reply)
+        except grpc.aio.AioRpcError as error:
+            raise _failure(error) from error
+        finally:
+            call.cancel()
+
+    async def put_model(self, lease: str, digest: str, model: bytes) -> ModelReceipt:
+        """Upload a model unless the server has it."""
+
+        async def chunks() -> AsyncIterator[market_pb2.ModelChunk]:
+            yield codec.chunk_to_proto(ModelHeader(lease, digest, len(model)))
+            for start in range(0, len(model), CHUNK_BYTES):
+                yield codec.chunk_to_proto(model[start : start + CHUNK_BYTES])
+
+        timeout = _SHORT + len(model) / _SLOWEST_UPLOAD
+        reply = await _reply(self._market.PutModel(chunks(), timeout=timeout))
+        return codec.receipt_from_proto(reply)
+
+    async def infer(
+        self, lease: str, digest: str, inputs: Mapping[str, NDArray[Any]], *, timeout: float
+    ) -> ServerRun:
+        """Run an uploaded model at the share of the lease."""
+        request = tensors.request_to_proto(digest, inputs)
+        reply = await _reply(
+            self._inference.ModelInfer(request, timeout=timeout, metadata=((_LEASE_KEY, lease),))
+        )
+        cpu, paced, wall = (
+            reply.parameters[f"{name}_seconds"].double_param for name in ("cpu", "paced", "wall")
+        )
+        return ServerRun(tensors.response_from_proto(reply), cpu, paced, wall)
+
+    async def status(self) -> MarketStatus:
+        """What the market looks like now."""
+        reply = await _reply(self._market.Status(market_pb2.StatusRequest(), timeout=_SHORT))
+        return codec.status_from_proto(reply)
+
+
+async def _reply(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        raise _failure(error) from error
+
+
+def _failure(error: grpc.aio.AioRpcError) -> CallFailed:
+    status = error.code().name
+    return CallFailed(status, f"the server answered {status}: {error.details()}")

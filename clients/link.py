@@ -1,0 +1,73 @@
+"""A shaped link: a real call over a fast network takes the time of a slow one.
+
+The network's part of a call (its wall time less the time the server says it worked) is stretched
+to ``up / b_up + down / b_down + rtt``: half the round trip and the upload pass before the call,
+the rest after it.  What the real network took is part of that, not added to it; where it took
+longer than the shaped link would, nothing is hidden and the call is simply slower.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from dds.costs.link import Link
+
+__all__ = ["Delivery", "ShapedLink"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery(Generic[T]):
+    """A finished call.
+
+    reply: what it returned; network: seconds its network part took, shaped;
+    overhead: seconds the real network took within that; server: seconds the server worked.
+    """
+
+    reply: T
+    network: float
+    overhead: float
+    server: float
+
+
+class ShapedLink:
+    """Carries calls as `link` would; clock and sleep (seconds) are for tests."""
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self.link = link
+        self._clock = clock
+        self._sleep = sleep
+
+    async def call(
+        self,
+        send: Callable[[], Awaitable[T]],
+        uplink_bytes: float,
+        downlink_bytes: float,
+        server_time: Callable[[T], float],
+    ) -> Delivery[T]:
+        """Make the call; server_time reads from the reply how long the server worked, s."""
+        started = self._clock()
+        wanted = self.link.transfer_time(uplink_bytes, downlink_bytes)
+        await self._wait(uplink_bytes / self.link.uplink + self.link.rtt / 2.0)
+        called = self._clock()
+        reply = await send()
+        answered = self._clock()
+        server = server_time(reply)
+        await self._wait(started + wanted + server - answered)
+        overhead = max(answered - called - server, 0.0)
+        return Delivery(reply, self._clock() - started - server, overhead, server)
+
+    async def _wait(self, seconds: float) -> None:
+        if seconds > 0.0:
+            await self._sleep(seconds)

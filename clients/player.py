@@ -1,0 +1,150 @@
+"""Plays one client's session over a stream: carries messages, runs its timers, reconnects."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+
+from clients.errors import CallFailed, MarketRefused
+from clients.server import Server
+from dds.market.client import Client
+from dds.session.client import ClientSession
+from dds.session.messages import Bid, ClientMessage, Post, ServerMessage
+from dds.session.states import ClientState
+
+__all__ = ["Player"]
+
+_ENDED = frozenset({ClientState.LEFT, ClientState.REFUSED, ClientState.LOST})
+#: How a stream ends that is worth opening again.
+_BROKEN = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"})
+#: Seconds before a broken stream is opened again; timers are looked at least this often.
+_RECONNECT, _LONGEST_NAP = 0.2, 0.25
+
+
+class Player:
+    """Drives a session until it ends; use it as an async context manager.
+
+    on_bid(post, bid): told of every answer to a new post; clock: for tests, seconds.
+    sent, received: messages so far.
+    """
+
+    def __init__(
+        self,
+        session: ClientSession,
+        server: Server,
+        *,
+        on_bid: Callable[[Post, Bid], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.session = session
+        self.sent = 0
+        self.received = 0
+        self._server = server
+        self._on_bid = on_bid
+        self._clock = clock
+        self._outgoing: asyncio.Queue[ClientMessage] = asyncio.Queue()
+        self._changed = asyncio.Condition()
+        self._bids: set[tuple[int, int]] = set()
+
+    async def __aenter__(self) -> Player:
+        """Join."""
+        self._send(self.session.start(self._clock()))
+        self._tasks = [
+            asyncio.create_task(self._announcing_its_end(work))
+            for work in (self._read(), self._tick())
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Leave the market, if still in it, and close the stream."""
+        with contextlib.suppress(MarketRefused, TimeoutError):
+            if self.session.state not in _ENDED:
+                self._send(self.session.release(self._clock()))
+                await asyncio.wait_for(self.until(ClientState.LEFT), 2.0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def update(self, client: Client) -> None:
+        """Enter the game with these costs, or change them."""
+        self._send(self.session.update(client, self._clock()))
+
+    async def until(self, *states: ClientState) -> None:
+        """Wait for one of the states; raises MarketRefused when the session ends in another."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._reached(states))
+        if self.session.state in states:
+            return
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()):
+                raise error
+        refusal = self.session.refusal
+        raise MarketRefused(
+            f"the market refused {self.session.name!r}: {refusal.message}"
+            if refusal
+            else f"the market lost {self.session.name!r}: nothing was heard for the lease time"
+        )
+
+    def _reached(self, states: Sequence[ClientState]) -> bool:
+        state = self.session.state
+        return state in states or state in _ENDED or any(task.done() for task in self._tasks)
+
+    def _send(self, messages: Sequence[ClientMessage]) -> None:
+        for message in messages:
+            self.sent += 1
+            self._outgoing.put_nowait(message)
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def _announcing_its_end(self, work: Coroutine[None, None, None]) -> None:
+        """Do the work; who waits for a state must wake up when it fails."""
+        try:
+            await work
+        finally:
+            await asyncio.shield(self._notify())
+
+    async def _read(self) -> None:
+        """Read the stream; open another when it breaks."""
+        while self.session.state not in _ENDED:
+            try:
+                async for message in self._server.play(self._queued()):
+                    await self._receive(message)
+            except CallFailed as error:
+                if error.status not in _BROKEN:
+                    raise
+            if self.session.state not in _ENDED:
+                await asyncio.sleep(_RECONNECT)
+                self._outgoing = asyncio.Queue()
+                self._send(self.session.reconnected(self._clock()))
+
+    async def _queued(self) -> AsyncIterator[ClientMessage]:
+        queue = self._outgoing
+        while True:
+            yield await queue.get()
+
+    async def _receive(self, message: ServerMessage) -> None:
+        self.received += 1
+        answers = self.session.receive(message, self._clock())
+        self._send(answers)
+        if isinstance(message, Post):
+            for bid in answers:
+                place = (message.epoch, message.round)
+                if isinstance(bid, Bid) and place not in self._bids:
+                    self._bids.add(place)
+                    self._on_bid(message, bid)
+        await self._notify()
+
+    async def _tick(self) -> None:
+        """Run the session's timers."""
+        while self.session.state not in _ENDED:
+            due = self.session.next_timeout()
+            now = self._clock()
+            if due is not None and due <= now:
+                self._send(self.session.tick(now))
+                await self._notify()
+            nap = _LONGEST_NAP if due is None else min(max(due - now, 0.01), _LONGEST_NAP)
+            await asyncio.sleep(nap)

@@ -1,0 +1,83 @@
+"""What is reported of each strategy: its cut, what it bought, how fast and how exact it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dds.cut.pieces import Cut
+from dds.model.graph import ModelGraph
+from dds.session.answers import Settlement
+
+__all__ = ["ATOL", "RTOL", "Difference", "compare", "cut_summary", "market_summary"]
+
+#: A split model's outputs match the whole model's when np.allclose says so with these.
+RTOL, ATOL = 1e-4, 1e-5
+
+Outputs = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far outputs are from the whole model's.
+
+    absolute: largest |a - b|; relative: largest |a - b| / |b| where b != 0, both over finite
+    values; match: whether all values are within RTOL and ATOL, and equal where not finite.
+    """
+
+    absolute: float
+    relative: float
+    match: bool
+
+
+def compare(runs: Sequence[Outputs], references: Sequence[Outputs]) -> Difference:
+    """The largest differences over all runs and outputs; a NaN matches a NaN."""
+    absolute = relative = 0.0
+    match = len(runs) == len(references)
+    for outputs, reference in zip(runs, references, strict=False):
+        match = match and outputs.keys() == reference.keys()
+        for name in outputs.keys() & reference.keys():
+            a, b = (np.asarray(side[name], dtype=np.float64) for side in (outputs, reference))
+            if a.shape != b.shape:
+                match = False
+                continue
+            match = match and bool(np.allclose(a, b, rtol=RTOL, atol=ATOL, equal_nan=True))
+            finite = np.isfinite(a) & np.isfinite(b)
+            gap = np.abs(a[finite] - b[finite])
+            absolute = max(absolute, float(gap.max(initial=0.0)))
+            scale = np.abs(b[finite])
+            nonzero = scale > 0.0
+            relative = max(relative, float((gap[nonzero] / scale[nonzero]).max(initial=0.0)))
+    return Difference(absolute, relative, match)
+
+
+def cut_summary(graph: ModelGraph, cut: Cut) -> dict[str, Any]:
+    """Where the operators run and what crosses, for a report."""
+    return {
+        "operators_on_device": len(cut.on_device),
+        "operators_on_server": len(graph.operators) - len(cut.on_device),
+        "uplink_bytes": cut.uplink_bytes,
+        "downlink_bytes": cut.downlink_bytes,
+        "cut_tensors": [graph.tensors[t].name for t in cut.uploads],
+    }
+
+
+def market_summary(settlement: Settlement) -> dict[str, Any]:
+    """What was bought, for a report: cores, credits/s per core, credits/s."""
+    allocation = settlement.allocation
+    return {
+        "epoch": allocation.epoch,
+        "piece": settlement.piece,
+        "share": allocation.share,
+        "price": allocation.price,
+        "payment": allocation.payment,
+        "total_demand": allocation.total,
+        "rounds": allocation.rounds,
+        "regret": settlement.regret,
+        "predicted_latency_s": settlement.latency,
+        "objections": list(settlement.objections),
+    }

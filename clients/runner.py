@@ -1,0 +1,66 @@
+"""The device: real kernels on this machine, held back to the speed of a slower one.
+
+A run that costs t seconds of CPU time takes ``slowdown * t`` seconds: compute, then wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from dds.profile.runtime import open_session, run
+
+__all__ = ["DeviceRun", "DeviceRunner"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRun:
+    """One finished run: outputs by name; cpu: its CPU time, s; wall: how long it took, s."""
+
+    outputs: dict[str, NDArray[Any]]
+    cpu: float
+    wall: float
+
+
+class DeviceRunner:
+    """An emulated device that holds one model, or the device part of one.
+
+    slowdown: seconds it takes per second of CPU time on this machine;
+    clock, sleep: for tests; seconds.
+    """
+
+    def __init__(
+        self,
+        model: bytes,
+        slowdown: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._session = open_session(model)
+        self._slowdown = slowdown
+        self._clock = clock
+        self._sleep = sleep
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="device")
+
+    async def run(self, inputs: Mapping[str, NDArray[Any]], *, paced: bool = True) -> DeviceRun:
+        """One inference; unpaced, it returns as soon as it is computed."""
+        started = self._clock()
+        outputs, cpu = await asyncio.get_running_loop().run_in_executor(
+            self._thread, run, self._session, inputs
+        )
+        rest = started + self._slowdown * cpu - self._clock()
+        if paced and rest > 0.0:
+            await self._sleep(rest)
+        return DeviceRun(outputs, cpu, self._clock() - started)
+
+    def close(self) -> None:
+        """Free the model and end the thread."""
+        self._thread.shutdown(wait=True)
+        self._session = None
