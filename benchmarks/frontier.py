@@ -2,9 +2,11 @@
 
     python benchmarks/frontier.py [--uplink 18.88 ...] [--models resnet50 ...] [--json FILE]
 
-For each zoo model: `dds.frontier` from operator times and a link to pieces with
-their cuts, compiled (where numba is installed) and in plain Python; against one
-s-t cut at one share by networkx (preflow-push), scipy (Dinic, 32-bit capacities)
+For each zoo model, compiled (where numba is installed) and in plain Python:
+`search`, from arrays to arrays (all cuts as one permutation and its splits), and
+`frontier`, the public call, which also checks its input and makes the pieces with
+the names of all that crosses. Against one s-t cut at one share, from arrays to
+arrays too (for networkx: graph to sets), by networkx (preflow-push), scipy (Dinic, 32-bit capacities)
 and, where importable, ortools. What depends on the graph alone is prepared for
 everybody before the clock starts (for us `network`, for the peers their arc
 lists, CSR matrix and DiGraph, with capacities already scaled to integers). The
@@ -31,9 +33,10 @@ import scipy.sparse.csgraph
 from networkx.algorithms.flow import preflow_push
 
 from dds.costs import DEVICES, Link, operator_times
-from dds.cut import frontier, min_cut
-from dds.cut.engine import numba_installed
+from dds.cut import frontier
+from dds.cut.engine import numba_installed, run
 from dds.cut.network import network
+from dds.cut.parametric import all_cuts
 from dds.model import ModelGraph, load_model
 from dds.model.zoo import NAMES, topology
 from dds.units import parse_bandwidth
@@ -95,6 +98,7 @@ def integers(arcs: list[Arc], most: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def networkx_cut(arcs: list[Arc]) -> Callable[[], object]:
+    """One cut by networkx, ready to be timed."""
     flow = networkx.DiGraph()
     for tail, head, capacity in zip(*integers(arcs, 2**60), strict=True):
         flow.add_edge(int(tail), int(head), capacity=int(capacity))
@@ -102,6 +106,7 @@ def networkx_cut(arcs: list[Arc]) -> Callable[[], object]:
 
 
 def scipy_cut(arcs: list[Arc]) -> Callable[[], object]:
+    """One cut by scipy, ready to be timed."""
     tails, heads, capacity = integers(arcs, 2**30)
     size = int(max(tails.max(), heads.max())) + 1
     # Parallel arcs would be added up and overflow 32 bits; the network has none.
@@ -110,6 +115,7 @@ def scipy_cut(arcs: list[Arc]) -> Callable[[], object]:
 
 
 def ortools_cut(arcs: list[Arc]) -> Callable[[], object]:
+    """One cut by ortools, ready to be timed."""
     from ortools.graph.python import max_flow
 
     tails, heads, capacity = integers(arcs, 2**60)
@@ -144,8 +150,8 @@ def compare(name: str, link: Link, budget: float) -> dict[str, object]:
     calls: dict[str, Callable[[], object]] = {}
     for engine in engines:
         calls[engine] = lambda e=engine: frontier(graph, local, work, link, engine=e)
-        calls[f"{engine}_one"] = lambda e=engine: min_cut(
-            graph, local, work, link, SHARE, engine=e
+        calls[f"{engine} search"] = lambda e=engine: run(
+            all_cuts, network(graph), local, work, link, 0.0, e
         )
     calls["networkx"] = networkx_cut(arcs)
     calls["scipy"] = scipy_cut(arcs)
@@ -189,17 +195,23 @@ def ratio(row: dict[str, object], ours: str, peer: str) -> float | None:
     return None
 
 
-PAIRS = (("numba", "ortools"), ("numba", "scipy"), ("numba", "networkx"), ("python", "networkx"))
+PAIRS = (
+    ("numba search", "ortools"),
+    ("numba", "ortools"),
+    ("numba", "scipy"),
+    ("numba", "networkx"),
+    ("python", "networkx"),
+)
 
 
 def print_row(row: dict[str, object]) -> None:
     """One model's times and ratios."""
     print(f"{row['model']:<13}{row['operators']:>4} operators, {row['pieces']} pieces, "
           f"prepared once in {float(str(row['prepare_s'])) * 1e3:.1f} ms")  # fmt: skip
-    for key in ("numba", "python", "ortools", "scipy", "networkx"):
-        if key in row:
-            what = "frontier" if key in ("numba", "python") else "one cut"
-            print(f"    {key:<9}{what:<9}{row[key]}")
+    for key, value in row.items():
+        if isinstance(value, Timing):
+            what = "whole frontier" if key.startswith(("numba", "python")) else "one cut"
+            print(f"    {key:<14}{what:<15}{value}")
     ratios = [(pair, ratio(row, *pair)) for pair in PAIRS]
     print("    " + ", ".join(f"{a}/{b} {r:.3g}" for (a, b), r in ratios if r is not None))
 
@@ -210,7 +222,7 @@ def print_summary(rows: list[dict[str, object]]) -> None:
     for ours, peer in PAIRS:
         found = [r for row in rows if (r := ratio(row, ours, peer)) is not None]
         if found:
-            print(f"    {ours}/{peer:<9} {statistics.median(found):.3g}, {max(found):.3g}")
+            print(f"    {ours + ' / ' + peer:<24}{statistics.median(found):.3g}, {max(found):.3g}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 Reading order: ``pieces`` (what a cut, a piece and a frontier are), ``frontier``
 (the two questions a caller asks), ``network`` (graph to flow network and back,
 built on ``structure``), ``parametric`` (all minimum cuts as the price of server
-work rises), ``kernel`` (one minimum cut), ``engine`` (compiled or plain).
+work rises), ``block`` (the networks it solves on the way), ``kernel`` (one minimum
+cut), ``engine`` (compiled or plain).
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
 """Where the search for cuts runs: compiled by numba, or as plain Python.
 
-Both run the very same functions (:mod:`dds.cut.kernel`, :mod:`dds.cut.parametric`)
-and take the same decisions; compiled code works on numpy arrays, plain Python on
+Both run the very same functions (of ``kernel``, ``block`` and ``parametric``) and
+take the same decisions; compiled code works on numpy arrays, plain Python on
 lists.  numba is imported at the first cut, never before.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import inspect
 from collections.abc import Callable
 from functools import cache
 from types import FunctionType
@@ -17,12 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dds.costs.link import Link
-from dds.cut import kernel, parametric
+from dds.cut import block, kernel, parametric
 from dds.cut.network import Network
 from dds.errors import InvalidInput
 
 __all__ = ["numba_installed", "run", "use_compiled"]
 
+#: What is compiled together.
+_MODULES = (kernel, block, parametric)
 #: one_cut and all_cuts of dds.cut.parametric.
 Search: TypeAlias = Callable[..., tuple[int, Any, Any]]
 
@@ -75,8 +79,8 @@ def _compiled() -> dict[str, Search]:
     import numba
 
     scope: dict[str, Any] = {"__name__": parametric.__name__}
-    plain: dict[str, FunctionType] = {}
-    for module in (kernel, parametric):
+    plain: dict[str, Any] = {}
+    for module in _MODULES:
         for name, value in vars(module).items():
             if isinstance(value, FunctionType):
                 plain[name] = FunctionType(value.__code__, scope, name)
@@ -84,7 +88,12 @@ def _compiled() -> dict[str, Search]:
                 scope.setdefault(name, value)
     plain["_new_ints"] = _int_array
     plain["_new_floats"] = _float_array
+    # numba's cache notices a change of the file a function is in, not of one it calls
+    # into; a digest of all of them in the name does.
+    sources = "".join(inspect.getsource(module) for module in _MODULES)
+    digest = hashlib.sha256(sources.encode()).hexdigest()[:16]
     for name, function in plain.items():
+        function.__qualname__ = f"{name}_{digest}"
         try:
             scope[name] = numba.njit(cache=True)(function)
         except RuntimeError:  # nowhere to write: compile anew in each process

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dds.costs.link import Link
-from dds.cut.parametric import BARRED, INFINITE, Layout
+from dds.cut.block import BARRED, INFINITE, Layout
 from dds.cut.pieces import Cut, Piece
 from dds.cut.structure import blocks, open_bytes, reduction, through_bytes
 from dds.errors import InvalidInput
@@ -87,6 +87,7 @@ class Network:
         made = rank[self.made_by]
         # Sent by the cuts p with made < p <= last: produced on the device, not all read there.
         last = np.maximum.reduceat(rank[self.readers], self.reader_start) if len(made) else made
+        operators = order.tolist()
         elapsed = [0.0, *np.add.accumulate(local[order]).tolist()]
         cuts = []
         for p in splits:
@@ -94,7 +95,7 @@ class Network:
             downloads = [t for t, v in self.returned if rank[v] >= p]
             cuts.append(
                 Cut(
-                    on_device=tuple(np.sort(order[:p]).tolist()),
+                    on_device=tuple(sorted(operators[:p])),
                     uploads=tuple(uploads),
                     downloads=tuple(downloads),
                     uplink_bytes=sum([self.bytes[t] for t in uploads]),
@@ -122,9 +123,7 @@ def network(graph: ModelGraph) -> Network:
     return built
 
 
-def make_cut(
-    graph: ModelGraph, on_device: Iterable[int], device_times: NDArray[np.float64]
-) -> Cut:
+def make_cut(graph: ModelGraph, on_device: Iterable[int], device_times: NDArray[np.float64]) -> Cut:
     """The cut that keeps the operators ``on_device`` and sends every other to the server.
 
     on_device: operator indices, any order; device_times: s per operator.
@@ -231,7 +230,7 @@ class _Arcs:
         self._carries += (carries, back)
 
     def columns(self, nodes: int) -> tuple[Any, Any, Any, Any]:
-        """(start, head, mate, carries) of :class:`dds.cut.parametric.Layout`."""
+        """(start, head, mate, carries) of :class:`dds.cut.block.Layout`."""
         ends = np.array(self._ends, np.int64).reshape(-1, 2)
         by_tail = np.argsort(ends[:, 0], kind="stable")
         place = np.empty_like(by_tail)

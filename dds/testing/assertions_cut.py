@@ -1,9 +1,12 @@
 """What a frontier must satisfy, checked from the graph alone, without the solver's code."""
 
+# ruff: noqa: S101 - to assert is what this module is for
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +77,7 @@ def assert_frontier(
     assert pieces[-1].server_work == 0.0, "local-only has server work"
     breakpoints = [
         (b.base_latency - a.base_latency) / (a.server_work - b.server_work)
-        for a, b in zip(pieces, pieces[1:], strict=False)
+        for a, b in pairwise(pieces)
     ]
     assert breakpoints == sorted(set(breakpoints)), "a piece is nowhere strictly best"
     weights = _weights(breakpoints)
@@ -92,7 +95,7 @@ def least_latency(
     link: Link,
     weights: Iterable[float],
 ) -> list[float]:
-    """min over all cuts of A + x W for each weight x = 1/f, by an independent method."""
+    """Minimum over all cuts of A + x W for each weight x = 1/f, by an independent method."""
     local, work = operator_times(graph, device), operator_times(graph, server)
     if len(graph.operators) <= _EXHAUSTIVE:
         points = [_value(graph, local, work, link, set(s)) for s in closed_sets(graph)]
@@ -104,7 +107,7 @@ def least_latency(
 def _weights(breakpoints: list[float]) -> list[float]:
     if not breakpoints:
         return [0.0, 1e-6, 1.0, 1e6]
-    between = [math.sqrt(a) * math.sqrt(b) for a, b in zip(breakpoints, breakpoints[1:])]  # noqa: B905
+    between = [math.sqrt(a) * math.sqrt(b) for a, b in pairwise(breakpoints)]
     return [0.0, breakpoints[0] / 2, *breakpoints, *between, breakpoints[-1] * 2]
 
 
@@ -114,9 +117,7 @@ def _crossing(graph: ModelGraph, kept: set[int]) -> tuple[list[int], list[int]]:
         made_by = graph.producer[t]
         on_device = t in graph.inputs or made_by in kept
         read_by_server = any(
-            t in operator.inputs
-            for v, operator in enumerate(graph.operators)
-            if v not in kept
+            t in operator.inputs for v, operator in enumerate(graph.operators) if v not in kept
         )
         if on_device and read_by_server:
             uploads.append(t)
@@ -154,8 +155,6 @@ def _networkx_latency(
     Costs become integers of 2**-60 of local-only's latency; a crossing dearer than
     local-only is as good as infinite.
     """
-    import networkx
-
     total = math.fsum(local)
     if total == 0.0:
         return 0.0
@@ -163,12 +162,11 @@ def _networkx_latency(
     def ticks(seconds: float) -> int:
         return round(min(seconds / total, 2.0) * 2.0**60)
 
+    networkx = importlib.import_module("networkx")  # slow to import, and only for tests
     flow = networkx.DiGraph()
     for v, operator in enumerate(graph.operators):
         flow.add_edge(v, "server", capacity=ticks(local[v]))
-        back = sum(
-            graph.tensors[t].bytes for t in operator.outputs if t in graph.outputs
-        )
+        back = sum(graph.tensors[t].bytes for t in operator.outputs if t in graph.outputs)
         flow.add_edge("device", v, capacity=ticks(x * work[v] + back / link.downlink))
         for p in graph.predecessors[v]:
             flow.add_edge(v, p)  # no capacity attribute: infinite
@@ -178,5 +176,6 @@ def _networkx_latency(
         flow.add_edge("device" if made_by < 0 else made_by, ("tensor", t), capacity=ticks(seconds))
         for v in consumers:
             flow.add_edge(("tensor", t), v)
-    best = networkx.minimum_cut_value(flow, "device", "server") / 2.0**60 * total
+    least = int(networkx.minimum_cut_value(flow, "device", "server"))
+    best = least / 2.0**60 * total
     return min(total, best + link.rtt)

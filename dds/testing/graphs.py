@@ -42,10 +42,9 @@ def graphs(draw: st.DrawFn, *, min_operators: int = 0, max_operators: int = 10) 
     operators, used = [], set()
     for v in range(count):
         # Recent tensors are likelier: that makes long, interesting graphs.
-        recent = st.integers(0, min(2, len(sizes) - 1)).map(lambda back, n=len(sizes): n - 1 - back)
-        chosen = draw(
-            st.sets(recent | st.integers(0, len(sizes) - 1), min_size=int(v > 0), max_size=3)
-        )
+        newest = len(sizes) - 1
+        which = st.integers(max(0, newest - 2), newest) | st.integers(0, newest)
+        chosen = draw(st.sets(which, min_size=int(v > 0), max_size=3))
         made = draw(st.sampled_from([1, 1, 1, 2]))
         operators.append(
             Operator(
