@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from proofs.check import check
 
 ROOT = Path(__file__).parents[2]
 ROWS = [
@@ -70,3 +73,10 @@ def test_the_checker_can_be_read_in_one_sitting() -> None:
         if line.strip()
     ]
     assert len(lines) < 1300
+
+
+def test_the_documented_example_is_true() -> None:
+    page = (ROOT / "docs" / "certificates.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```json\n(.*?)```", page, flags=re.DOTALL)
+    verdict = check(json.loads(example))
+    assert verdict.verified, verdict.summary()
