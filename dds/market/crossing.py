@@ -1,0 +1,196 @@
+"""Where demand meets supply: one monotone crossing, found by asking.
+
+Along a path of quotes indexed by t the clients' total demand falls and what is for
+sale does not, so there is at most one crossing.  It is bracketed and narrowed by
+regula falsi in logarithms (Illinois), bisecting whenever that is slow, until demand
+fits exactly or the bracket is as narrow as numbers are: then demand jumps there.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from dds.errors import InvalidInput
+from dds.market.numbers import Floats
+from dds.market.replies import BOUNDLESS, Quote
+
+__all__ = ["Asking", "Bracket", "Crossing", "End", "NotMonotone", "Path"]
+
+#: Two quotes closer than this, relative, may get answers that differ by rounding alone.
+NOISE = 1e-9
+#: A bracket this narrow, relative, counts as a point.
+POINT = 2.0**-42
+
+
+class NotMonotone(InvalidInput):
+    """A client asked for more at a higher price or load; ``index`` says who.
+
+    No truthful client does (Lemma A); the auction cannot go on with its answers.
+    """
+
+    def __init__(self, index: int, text: str) -> None:
+        super().__init__(f"clients[{index}]: {text}")
+        self.index = index
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class End:
+    """One question and its answers.
+
+    at: its place t on the path; answers: in cores, or in quanta; demand: their sum;
+    supply: what is for sale at t; excess: demand - supply, its sign exact.
+    """
+
+    at: float
+    answers: Floats
+    demand: float
+    supply: float
+    excess: float
+
+    @property
+    def gap(self) -> float:
+        """log(demand / supply)."""
+        if self.excess == 0.0:
+            return 0.0
+        if self.demand <= 0.0 or self.supply <= 0.0:
+            return math.copysign(math.inf, self.excess)
+        return math.log(self.demand / self.supply)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bracket:
+    """Neighbouring ends: demand does not fit at ``below`` and fits at ``above``.
+
+    met: demand equals supply at ``above``, so nothing jumps; below is None where the
+    path begins at ``above``.
+    """
+
+    below: End | None
+    above: End
+    met: bool
+
+
+Crossing: TypeAlias = Generator[Quote, Floats, Bracket]
+Asking: TypeAlias = Generator[Quote, Floats, End]
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Quotes by rising t, along which answers fall and supply does not.
+
+    quote: t -> question; supply: t -> cores (or quanta) for sale; count: answers (cores) ->
+    the unit of demand; precision: demand within this part of supply meets it; whole: t counts
+    quanta.
+    """
+
+    quote: Callable[[float], Quote]
+    supply: Callable[[float], float]
+    count: Callable[[Floats], Floats]
+    precision: float
+    whole: bool = False
+
+    def ask(self, at: float, below: End | None = None, above: End | None = None) -> Asking:
+        """Post the question at ``at`` and check the answers against those on either side."""
+        answers = self.count((yield self.quote(at)))
+        for other, sign in ((below, 1.0), (above, -1.0)):
+            if other is not None:
+                answers = _monotone(answers, other, sign, at)
+        supply = self.supply(at)
+        demand = math.fsum(answers.tolist())
+        excess = demand - supply
+        if abs(excess) <= 1e-9 * demand and math.isfinite(supply):
+            excess = math.fsum((*answers.tolist(), -supply))
+        return End(at, answers, demand, supply, excess)
+
+    def narrow(self, below: End, above: End) -> Crossing:
+        """Shrink a bracket with ``below.excess > 0 >= above.excess`` to a point."""
+        weights, ends, last, since = [1.0, 1.0], [below, above], -1, 0
+        width = _width(below, above)
+        while not (met := self._meets(ends[1])) and not self._is_point(*ends):
+            at = self._between(*ends, weights)
+            if since >= 3:
+                since, at = 0, _middle(ends[0].at, ends[1].at)
+            at = self._inside(at, *ends)
+            end = yield from self.ask(at, *ends)
+            side = 0 if end.excess > 0.0 else 1
+            ends[side], weights[side] = end, 1.0
+            if side == last:
+                weights[1 - side] /= 2.0
+            last, since = side, since + 1
+            if _width(*ends) <= width / 2.0:
+                width, since = _width(*ends), 0
+        return Bracket(ends[0], ends[1], met)
+
+    def _meets(self, above: End) -> bool:
+        return -above.excess <= self.precision * above.supply
+
+    def _is_point(self, below: End, above: End) -> bool:
+        if self.whole:
+            return above.at - below.at <= 1.0
+        return above.at - below.at <= POINT * above.at or above.at <= 1.0 / BOUNDLESS
+
+    def _between(self, below: End, above: End, weights: list[float]) -> float:
+        """The next t to ask at: Illinois in logarithms, aiming just under supply."""
+        low, high = below.gap * weights[0], above.gap * weights[1]
+        if below.at == 0.0 or not (math.isfinite(low) and math.isfinite(high)):
+            return _middle(below.at, above.at)
+        part = (low + self.precision / 2.0) / (low - high)
+        return below.at * math.exp(part * math.log(above.at / below.at))
+
+    def _inside(self, at: float, below: End, above: End) -> float:
+        """The place ``at``, moved strictly inside the bracket."""
+        if self.whole:
+            return min(max(float(round(at)), below.at + 1.0), above.at - 1.0)
+        least = math.nextafter(below.at, math.inf)
+        return min(max(at, least), math.nextafter(above.at, 0.0))
+
+
+def _monotone(answers: Floats, other: End, sign: float, at: float) -> Floats:
+    """Answers no larger (sign 1) or no smaller (sign -1) than at ``other``.
+
+    Where the two quotes differ by rounding alone, or the answers do, they are aligned.
+    """
+    rises = sign * (answers - other.answers)
+    if abs(at - other.at) > NOISE * at:
+        wrong = rises > NOISE * np.maximum(answers, other.answers)
+        if wrong.any():
+            i = int(wrong.argmax())
+            low, high = sorted((at, other.at))
+            asked, before = answers[i], other.answers[i]
+            raise NotMonotone(
+                i,
+                f"answered {asked:g} at {at:g} and {before:g} at {other.at:g}; demand must not "
+                f"rise from quote {low:g} to quote {high:g}",
+            )
+    aligned: Floats = np.where(rises > 0.0, other.answers, answers)
+    return aligned
+
+
+def _width(below: End, above: End) -> float:
+    """How many doubles lie between, which halves as logarithms do far out."""
+    return _bits(above.at) - _bits(below.at)
+
+
+def _bits(value: float) -> float:
+    """The place of a double >= 0 among all doubles >= 0."""
+    return float(struct.unpack("<q", struct.pack("<d", value))[0])
+
+
+def _middle(low: float, high: float) -> float:
+    """Between low and high: their geometric mean when they are far apart, else their mean."""
+    if low == 0.0:
+        return high / 1024.0
+    return math.sqrt(low) * math.sqrt(high) if high > 4.0 * low else low + (high - low) / 2.0
+
+
+def with_bounds(quote: Quote, at_least: Floats | None, at_most: Floats | None) -> Quote:
+    """The quote with bounds per client, where there are any."""
+    if at_least is None or at_most is None:
+        return quote
+    return replace(quote, at_least=at_least, at_most=at_most)
