@@ -30,6 +30,7 @@ def check_run(document: Any, reasons: Reasons, tolerance: Fraction = TOLERANCE) 
     checked = check_equilibrium(equilibrium, reasons, tolerance)
     if checked is None:
         return None
+    _check_header(document, checked, reasons)
     missing = dict(checked.stated.rows)
     for index, holder in enumerate(table):
         place = f"run clients[{index}]"
@@ -45,6 +46,27 @@ def check_run(document: Any, reasons: Reasons, tolerance: Fraction = TOLERANCE) 
     for row in missing.values():
         reasons.add(f"{row.place}: the run's client table has no line for it")
     return checked
+
+
+def _check_header(document: Any, checked: Checked, reasons: Reasons) -> None:
+    """Figures that the run repeats from its certificate, where it does."""
+    stated = checked.stated
+    for key, exact in (
+        ("price", stated.price),
+        ("total_demand", checked.demand),
+        ("max_regret", stated.max_regret),
+        ("capacity", stated.tariff.capacity),
+    ):
+        if key not in document or (exact is None and document[key] is None):
+            continue
+        try:
+            found = number(document, key, "")
+        except Malformed as error:
+            reasons.add(f"run {error}")
+            continue
+        if exact is None or not close(found, exact, ROUNDING):
+            shown = "null" if exact is None else show(exact)
+            reasons.add(f"run {key} {show(found)} is not the certificate's {shown}")
 
 
 def _check_line(holder: Any, place: str, row: Row, price: Fraction, reasons: Reasons) -> None:

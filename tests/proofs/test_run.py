@@ -97,6 +97,27 @@ def test_a_table_that_disagrees_is_refused(
         raise AssertionError("\n".join(verdict.reasons))
 
 
+@pytest.mark.parametrize("key", ["price", "total_demand", "max_regret", "capacity"])
+def test_what_the_run_repeats_must_agree(run: Document, key: str) -> None:
+    certificate = run["equilibrium"]
+    true = certificate["tariff"]["capacity"] if key == "capacity" else certificate[key]
+    run[key] = true
+    assert check(run).verified
+    run[key] = true * (1 + 1e-9)
+    assert f"run {key} " in check(run).reasons[0]
+    assert "is not the certificate's" in check(run).reasons[0]
+    run[key] = "many"
+    assert check(run).reasons == (f"run {key} is 'many', not a number or a string 'a/b'",)
+
+
+def test_a_run_may_have_no_capacity(run: Document) -> None:
+    run["equilibrium"]["tariff"] = {"kind": "flat", "price": 0.7, "capacity": None}
+    run["capacity"] = None
+    assert check(run).verified
+    run["capacity"] = 4.0
+    assert check(run).reasons == ("run capacity 4.0 is not the certificate's null",)
+
+
 @pytest.mark.parametrize("missing", ["equilibrium", "clients"])
 def test_a_run_without_its_parts_is_refused(run: Document, missing: str) -> None:
     del run[missing]
