@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 import numpy as np
 
 from dds.errors import InternalError, InvalidInput
 from dds.market.auctioneer import Auctioneer, Outcome, Probe, Quote
+from dds.market.replies import BOUNDLESS
 from dds.session.messages import Allocation, Below, Holding, Quotation, Terms
 
 __all__ = ["Epoch"]
 
-#: A bid may miss a multiple of the quantum by rounding, relative.
-_ROUNDING = 1e-9
+#: A bid may miss a multiple of the quantum or the capacity by rounding, relative.
+_ROUNDING = 1e-10
+#: Moves of one player in the verification of one epoch; the auctioneer's patience is 100 each.
+_MOST_MOVES = 99
 
 
 class Epoch:
@@ -31,6 +37,7 @@ class Epoch:
         self._auctioneer = Auctioneer(terms.tariff, len(players), quantum=terms.quantum)
         self._index = {lease: i for i, lease in enumerate(self.players)}
         self._bids: dict[int, float] = {}
+        self._moves: Counter[int] = Counter()
         self._asked = self._count_asked()
 
     def __contains__(self, lease: str) -> bool:
@@ -58,27 +65,34 @@ class Epoch:
             for i, lease in enumerate(self.players):
                 yield lease, _quotation(post, i)
         elif isinstance(post, Probe):
-            total = float(np.sum(post.shares))
-            for i in post.asked.tolist():
-                own = float(post.shares[i])
-                yield self.players[i], Holding(max(total - own, 0.0), own)
+            for i, others in zip(post.asked.tolist(), post.others.tolist(), strict=True):
+                yield self.players[i], Holding(others, float(post.shares[i]))
 
     def bid(self, lease: str, share: float) -> None:
         """Record the bid of a player that was asked and has not answered.
 
-        Raises InvalidInput when the share is off the quantum's grid.
+        Raises InvalidInput for a share that is too large or off the quantum's grid, and for a
+        player that keeps finding better shares: only a liar does that without end.
         """
-        quantum = self._terms.quantum
-        if quantum is not None:
-            steps = share / float(quantum)
-            if abs(steps - round(steps)) > _ROUNDING * max(steps, 1.0):
-                raise InvalidInput(f"bid.share {share!r} is not a multiple of {quantum} cores")
-        self._bids[self._index[lease]] = share
+        i, post, quantum = self._index[lease], self._auctioneer.post, self._terms.quantum
+        if share > BOUNDLESS:
+            raise InvalidInput(f"bid.share {share!r} is more than any server has")
+        if quantum is not None and abs(share - _on_grid(share, quantum)) > _ROUNDING * share:
+            raise InvalidInput(f"bid.share {share!r} is not a multiple of {quantum} cores")
+        if isinstance(post, Probe) and share != post.shares[i]:
+            others = math.fsum(post.shares.tolist()) - float(post.shares[i])
+            if others + share > self._terms.tariff.capacity * (1.0 + _ROUNDING):
+                raise InvalidInput(f"bid.share {share!r} is more than the others leave")
+            self._moves[i] += 1
+            if self._moves[i] > _MOST_MOVES:
+                raise InvalidInput(f"bid.share: moved {_MOST_MOVES} times in one epoch already")
+        self._bids[i] = share
 
     def advance(self) -> None:
         """Close a complete round: hand its bids over and open the next, or reach the outcome.
 
-        Raises NotMonotone, naming the player, when the bids contradict earlier ones.
+        Raises NotMonotone, whose index is a player's, when bids contradict earlier ones, and
+        Infeasible when these players cannot be served together; the epoch is over then.
         """
         if not self.complete:
             raise InternalError("epoch.advance: bids are missing")
@@ -89,6 +103,10 @@ class Epoch:
         if self.outcome is None:
             self.round += 1
             self._asked = self._count_asked()
+
+    def bidders(self) -> list[str]:
+        """The players that asked for more than nothing in this round."""
+        return [lease for i, lease in enumerate(self.players) if self._bids.get(i, 0.0) > 0.0]
 
     def allocation(self, lease: str, revision: int) -> Allocation:
         """What one player gets, once there is an outcome."""
@@ -118,3 +136,8 @@ def _quotation(quote: Quote, index: int) -> Quotation:
     """A quote as one client sees it."""
     own = quote.for_client(index)
     return Quotation(own.load, own.price, own.slope, float(own.at_least), float(own.at_most))
+
+
+def _on_grid(share: float, quantum: Fraction) -> float:
+    """The multiple of the quantum that is nearest to a share, cores."""
+    return float(round(Fraction(share) / quantum) * quantum)

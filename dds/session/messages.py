@@ -63,6 +63,7 @@ class Code(enum.Enum):
     EXPIRED = 6
     CLOSING = 7
     MALFORMED = 8
+    INFEASIBLE = 9
 
 
 def _text(where: str, value: str, *, longest: int = _LONGEST_ID, empty: bool = False) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator
 
-from dds.errors import InternalError, InvalidInput
+from dds.errors import Infeasible, InternalError, InvalidInput
 from dds.market.auctioneer import Auctioneer, NotMonotone, Outcome
 from dds.session.effects import Departed, Effect, Send, Settled
 from dds.session.epoch import Epoch
@@ -47,7 +47,7 @@ class MarketServer:
     """One market; see the package's docstring for how to drive it.
 
     terms: what is for sale; leases: yields unguessable texts, none twice; quorum: clients that
-    must be ready before the first epoch; timing: its timers.
+    must be ready before the first epoch, and again once everybody has left; timing: its timers.
 
     Raises InvalidInput for a quorum below 1, Infeasible for a tariff no theorem covers.
     """
@@ -71,6 +71,7 @@ class MarketServer:
         self._members = Members()
         self._epoch: Epoch | None = None
         self._number = 0
+        self._gathered = False
         self._round = 0
         self._open_at = math.inf
         self._wake = math.inf
@@ -242,6 +243,7 @@ class MarketServer:
         self._tell(member, farewell)
         until = now + self.timing.lease
         self._members.remove(member, farewell, until)
+        self._gathered = self._gathered and len(self._members) > 0
         self._wake = min(self._wake, until)
         self._effects.append(Departed(member.lease, member.name, reason))
         if playing:
@@ -283,9 +285,10 @@ class MarketServer:
     def _open(self, now: float) -> None:
         self._open_at = math.inf
         ready = sorted((m for m in self._members if m.revision > 0), key=lambda m: m.name)
-        if len(ready) < (1 if self._number else self._quorum):
+        if len(ready) < (1 if self._gathered else self._quorum):
             self._move(MarketEvent.EMPTY)
             return
+        self._gathered = True
         self._number += 1
         self._epoch = Epoch(self._number, self.terms, [m.lease for m in ready])
         self._move(MarketEvent.OPEN)
@@ -327,6 +330,12 @@ class MarketServer:
         except NotMonotone as error:
             member = self._members.by_lease[epoch.players[error.index]]
             self._depart(member, Code.NOT_MONOTONE, str(error), now)
+            return
+        except Infeasible as error:
+            # Some cannot do without the server: the one that came last has to.
+            bidding = epoch.bidders()
+            member = [m for m in self._members if m.lease in bidding][-1]
+            self._depart(member, Code.INFEASIBLE, str(error), now)
             return
         if epoch.outcome is None:
             self._move(MarketEvent.ROUND)

@@ -283,6 +283,7 @@ class Refusal(_message.Message):
         CODE_EXPIRED: _ClassVar[Refusal.Code]
         CODE_CLOSING: _ClassVar[Refusal.Code]
         CODE_MALFORMED: _ClassVar[Refusal.Code]
+        CODE_INFEASIBLE: _ClassVar[Refusal.Code]
     CODE_UNSPECIFIED: Refusal.Code
     CODE_VERSION: Refusal.Code
     CODE_NAME_TAKEN: Refusal.Code
@@ -292,6 +293,7 @@ class Refusal(_message.Message):
     CODE_EXPIRED: Refusal.Code
     CODE_CLOSING: Refusal.Code
     CODE_MALFORMED: Refusal.Code
+    CODE_INFEASIBLE: Refusal.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]

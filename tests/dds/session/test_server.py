@@ -56,7 +56,7 @@ def bid(post: Post, share: float) -> Bid:
 
 
 def finish(server: MarketServer, posts: dict[str, Post], now: float = 1.0) -> list:
-    """Everybody asks for 1/price cores, and keeps what it has, until the epoch ends."""
+    """Everybody answers with 1 / (price + 0.1) or what it has, until the epoch ends."""
     effects: list = []
     while posts:
         batch, posts = posts, {}
@@ -65,7 +65,7 @@ def finish(server: MarketServer, posts: dict[str, Post], now: float = 1.0) -> li
             if isinstance(question, Holding):
                 share = question.share
             else:
-                share = min(question.load, max(1.0 / question.price, question.at_least))
+                share = min(question.load, max(1.0 / (question.price + 0.1), question.at_least))
                 share = min(share, question.at_most)
             effects = server.receive(peer, bid(post, share), now)
             posts |= {
@@ -143,8 +143,8 @@ def test_a_round_ends_with_its_last_bid_and_an_epoch_with_allocations(some_serve
     server = some_server(Clearing(2.0), quorum=2, timing=TIMING)
     leases = admit(server, "a", "b")
     posts = open_epoch(server)
-    assert server.receive("a", bid(posts["a"], 1.0), 1.0) == []
-    effects = server.receive("b", bid(posts["b"], 1.0), 1.0)
+    assert server.receive("a", bid(posts["a"], 10.0), 1.0) == []
+    effects = server.receive("b", bid(posts["b"], 10.0), 1.0)
     following = {e.peer: e.message for e in effects}
     assert {p.round for p in following.values()} == {2}
     effects = finish(server, following)
@@ -187,9 +187,9 @@ def test_repeated_stale_and_unasked_bids_change_nothing(some_server) -> None:
     server = some_server(Clearing(2.0), timing=TIMING, quorum=2)
     admit(server, "a", "b")
     posts = open_epoch(server)
-    server.receive("a", bid(posts["a"], 1.0), 1.0)
+    server.receive("a", bid(posts["a"], 10.0), 1.0)
     assert server.receive("a", bid(posts["a"], 0.1), 1.0) == []  # the first one counts
-    effects = server.receive("b", bid(posts["b"], 1.0), 1.0)
+    effects = server.receive("b", bid(posts["b"], 10.0), 1.0)
     following = {e.peer: e.message for e in effects}
     assert server.receive("a", bid(posts["a"], 0.7), 1.0) == []  # of the round before
     finish(server, following)
@@ -231,8 +231,8 @@ def test_a_client_that_contradicts_itself_is_named_and_the_others_go_on(some_ser
         for peer, post in posts.items():
             question = post.question
             assert isinstance(question, Quotation)
-            # Honest demand falls with the posted load; the liar's rises.
-            share = 0.2 / (1.0 + question.load) if peer != "liar" else 0.1 * question.load
+            # Honest demand falls with the posted price; the liar's rises.
+            share = 0.2 / (1.0 + question.price) if peer != "liar" else 0.1 * question.price
             effects = server.receive(peer, bid(post, share), 1.0)
             departed += [e for e in effects if isinstance(e, Departed)]
             following |= {e.peer: e.message for e in effects if isinstance(e, Send)}
@@ -277,7 +277,7 @@ def test_a_leave_ends_the_open_epoch_and_keeps_earlier_shares_in_force(some_serv
     assert effects == [Send("b", Released(leases["b"])), Departed(leases["b"], "b", None)]
     assert server.state is MarketState.GATHERING
     assert (server.holds(leases["a"]), server.holds(leases["b"])) == (held, 0.0)
-    assert server.receive("a", bid(posts["a"], 1.0), 3.0) == []
+    assert server.receive("a", bid(posts["a"], 10.0), 3.0) == []
     posts = open_epoch(server, 3.5)
     assert {p: m.epoch for p, m in posts.items()} == {"a": 3}
     finish(server, posts, 4.0)
@@ -307,7 +307,7 @@ def test_a_silent_client_is_dropped_and_told_so_when_it_speaks(some_server) -> N
     server = some_server(Clearing(2.0), quorum=2, timing=TIMING)
     leases = admit(server, "a", "b")
     posts = open_epoch(server, 0.5)
-    server.receive("a", bid(posts["a"], 1.0), 9.0)
+    server.receive("a", bid(posts["a"], 10.0), 9.0)
     effects = server.tick(10.0)
     assert Departed(leases["b"], "b", Code.EXPIRED) in effects
     assert server.state is MarketState.GATHERING
