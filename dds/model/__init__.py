@@ -5,10 +5,12 @@ In reading order:
 - ``graph``      :class:`ModelGraph`, the frozen DAG everything else works on (no imports)
 - ``onnxfile``   ONNX bytes opened without touching the weights, and put together again
 - ``dataflow``   which ONNX nodes depend on the model's input, which fold into constants
-- ``shapes``     the fixed shape of every tensor
+- ``shapes``     the fixed shape of every tensor; ``values`` follows the shape arithmetic,
+                 ``guard`` refuses what would crash ONNX's inference
+- ``dtypes``     element types and their sizes
 - ``work``       FLOPs and multiply-adds per operator
 - ``importer``   :func:`load_model`: ONNX -> ModelGraph
-- ``split``      :func:`split`: ONNX -> device part and server part
+- ``split``      :func:`split.split`: ONNX -> device part and server part
 - ``zoo``        nine ready-made CNNs
 
 Importing this package imports neither onnx nor numpy; the names below load on demand.
@@ -24,11 +26,11 @@ from dds.model.graph import ModelGraph, Operator, Tensor
 if TYPE_CHECKING:
     from dds.model.importer import load_model as load_model
     from dds.model.split import SplitModel as SplitModel
-    from dds.model.split import split as split
 
-__all__ = ["ModelGraph", "Operator", "SplitModel", "Tensor", "load_model", "split"]
+__all__ = ["ModelGraph", "Operator", "SplitModel", "Tensor", "load_model"]
 
-_LAZY = {"load_model": "importer", "SplitModel": "split", "split": "split"}
+# ``dds.model.split`` names the module; take the function from there.
+_LAZY = {"load_model": "importer", "SplitModel": "split"}
 
 
 def __getattr__(name: str) -> object:

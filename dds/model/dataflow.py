@@ -23,6 +23,8 @@ __all__ = ["Dataflow", "attributes", "bodies", "dataflow", "describe"]
 _RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike",
                      "Multinomial", "Bernoulli"})  # fmt: skip
 _DEEPEST = 64
+#: More nodes than any real model's functions unfold into.
+_UNFOLDED = 10**6
 
 
 @dataclass(frozen=True)
@@ -197,9 +199,37 @@ def _check_inside(tensor: onnx.TensorProto, where: str) -> None:
 
 
 def _check_functions(model: onnx.ModelProto) -> None:
+    """Refuse functions that call each other in a circle, or unfold into too much."""
     for function in model.functions:
         for index, node in enumerate(function.node):
             _check_node(node, index)
+    waiting = {(f.domain, f.name): f for f in model.functions}
+    unfolded: dict[tuple[str, str], int] = {}
+    for _ in range(_DEEPEST):
+        for key, function in list(waiting.items()):
+            calls = [(node.domain, node.op_type) for node in _nested(function.node)]
+            if waiting.keys().isdisjoint(calls):
+                unfolded[key] = sum(unfolded.get(call, 1) for call in calls)
+                if unfolded[key] > _UNFOLDED:
+                    raise InvalidInput(
+                        f"function {function.name!r} unfolds into more than {_UNFOLDED} nodes"
+                    )
+        for key in unfolded:
+            waiting.pop(key, None)
+        if not waiting:
+            return
+    name = next(iter(waiting))[1]
+    raise InvalidInput(
+        f"function {name!r} calls itself, or a chain of functions longer than {_DEEPEST}"
+    )
+
+
+def _nested(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Nodes, and the nodes in their bodies."""
+    for node in nodes:
+        yield node
+        for body in bodies(node):
+            yield from _nested(body.node)
 
 
 def _random_functions(model: onnx.ModelProto) -> set[tuple[str, str]]:
@@ -218,6 +248,7 @@ def _random_functions(model: onnx.ModelProto) -> set[tuple[str, str]]:
 
 
 def _draws(node: onnx.NodeProto, randoms: set[tuple[str, str]]) -> bool:
-    if node.op_type in _RANDOM or (node.domain, node.op_type) in randoms:
-        return True
-    return any(_draws(inner, randoms) for body in bodies(node) for inner in body.node)
+    return any(
+        inner.op_type in _RANDOM or (inner.domain, inner.op_type) in randoms
+        for inner in _nested([node])
+    )

@@ -134,12 +134,27 @@ _LIBRARY = (
 
 def _one_line(error: BaseException, limit: int = 300) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
+    # Names inside a hostile model must not steer the terminal that shows the message.
+    text = "".join(c if c.isprintable() else "?" for c in text)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def _check(light: onnx.ModelProto) -> None:
+    newest = onnx.defs.onnx_opset_version()
+    for opset in light.opset_import:
+        if opset.domain in ("", "ai.onnx") and not 1 <= opset.version <= newest:
+            raise InvalidInput(
+                f"the model needs opset {opset.version} of ONNX; this onnx package knows 1 to "
+                f"{newest}"
+            )
+    # The checker wants a shape on every output; inference finds it where a model has none.
+    shaped = onnx.ModelProto()
+    shaped.CopyFrom(light)
+    for value in shaped.graph.output:
+        if value.type.WhichOneof("value") == "tensor_type":
+            value.type.tensor_type.shape.SetInParent()
     try:
-        checker.check_model(light)
+        checker.check_model(shaped)
     except _LIBRARY as error:
         raise InvalidInput(f"the model breaks a rule of ONNX: {_one_line(error)}") from error
 

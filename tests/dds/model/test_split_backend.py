@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from onnxruntime.capi import onnxruntime_pybind11_state as state
 
 from dds.errors import InvalidInput
 from dds.model.importer import load_model
@@ -28,6 +29,8 @@ def cases():
     ]
 
 
+REFUSALS = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.NotImplemented)
+
 _exact = np.testing.assert_array_equal
 # onnxruntime computes half precision in single where it lacks a kernel, even with every
 # optimisation off, and rounds where tensors leave a session: so one more time at a cut.
@@ -48,9 +51,8 @@ def test_every_cut_of_the_generated_models_equals_the_whole(cases, cuts, run):
         feeds = {k: np.asarray(array) for k, array in zip(names, arrays, strict=True)}
         try:
             whole = run(model, feeds)
-        except Exception as error:
+        except REFUSALS:
             # onnxruntime lacks a kernel or an opset; then there is nothing to compare with.
-            assert "onnxruntime" in type(error).__module__
             unsupported += 1
             continue
         agree = _rounded if any("float16" in t.dtype for t in graph.tensors) else _exact
@@ -66,7 +68,8 @@ def test_every_cut_of_the_generated_models_equals_the_whole(cases, cuts, run):
                 agree(joined[tensor], value, err_msg=f"{name} {cut}")
             compared += 1
         covered += 1
-    print(covered, compared, refused, unsupported)
-    # So that coverage cannot silently vanish.
-    assert covered >= 100
-    assert compared >= 1000
+    # So that coverage cannot silently vanish: 302, 4297, 56 and 32 with onnx 1.23.
+    assert covered >= 280
+    assert compared >= 4000
+    assert refused <= 70
+    assert unsupported <= 40
