@@ -11,21 +11,21 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
 from dds.errors import InvalidInput
-from dds.market.numbers import Floats
+from dds.market.numbers import Floats, Ints
 from dds.market.replies import BOUNDLESS, Quote
 
-__all__ = ["Asking", "Bracket", "Crossing", "End", "NotMonotone", "Path"]
+__all__ = ["Asking", "Bracket", "Crossing", "End", "NotMonotone", "Path", "jumping"]
 
+#: An answer that changes by more than this, relative, between neighbouring quotes jumps.
+JUMP = 1e-6
 #: Two quotes closer than this, relative, may get answers that differ by rounding alone.
 NOISE = 1e-9
-#: A bracket this narrow, relative, counts as a point.
-POINT = 2.0**-42
 
 
 class NotMonotone(InvalidInput):
@@ -85,14 +85,15 @@ class Path:
     """Quotes by rising t, along which answers fall and supply does not.
 
     quote: t -> question; supply: t -> cores (or quanta) for sale; count: answers (cores) ->
-    the unit of demand; precision: demand within this part of supply meets it; whole: t counts
-    quanta.
+    the unit of demand; precision: demand within this part of supply meets it; point: a
+    bracket this narrow, relative, is one place; whole: t counts quanta.
     """
 
     quote: Callable[[float], Quote]
     supply: Callable[[float], float]
     count: Callable[[Floats], Floats]
     precision: float
+    point: float = 2.0**-42
     whole: bool = False
 
     def ask(self, at: float, below: End | None = None, above: End | None = None) -> Asking:
@@ -110,22 +111,23 @@ class Path:
 
     def narrow(self, below: End, above: End) -> Crossing:
         """Shrink a bracket with ``below.excess > 0 >= above.excess`` to a point."""
-        weights, ends, last, since = [1.0, 1.0], [below, above], -1, 0
-        width = _width(below, above)
-        while not (met := self._meets(ends[1])) and not self._is_point(*ends):
-            at = self._between(*ends, weights)
-            if since >= 3:
-                since, at = 0, _middle(ends[0].at, ends[1].at)
-            at = self._inside(at, *ends)
-            end = yield from self.ask(at, *ends)
-            side = 0 if end.excess > 0.0 else 1
-            ends[side], weights[side] = end, 1.0
-            if side == last:
-                weights[1 - side] /= 2.0
-            last, since = side, since + 1
-            if _width(*ends) <= width / 2.0:
-                width, since = _width(*ends), 0
-        return Bracket(ends[0], ends[1], met)
+        width, slow, kept = _width(below, above), 0, 0
+        trust = 1.0  # Illinois: the gap of an end that stays counts half as much each time
+        while not (met := self._meets(above)) and not self._is_point(below, above):
+            low, high = (
+                below.gap * (trust if kept < 0 else 1.0),
+                above.gap * (trust if kept > 0 else 1.0),
+            )
+            at = _middle(below.at, above.at) if slow >= 3 else self._aim(below, above, low, high)
+            end = yield from self.ask(self._inside(at, below, above), below, above)
+            stays = 1 if end.excess > 0.0 else -1
+            trust = trust / 2.0 if stays == kept else 1.0
+            kept = stays
+            below, above = (end, above) if stays > 0 else (below, end)
+            slow = 0 if slow >= 3 else slow + 1
+            if _width(below, above) <= width / 2.0:
+                width, slow = _width(below, above), 0
+        return Bracket(below, above, met)
 
     def _meets(self, above: End) -> bool:
         return -above.excess <= self.precision * above.supply
@@ -133,11 +135,13 @@ class Path:
     def _is_point(self, below: End, above: End) -> bool:
         if self.whole:
             return above.at - below.at <= 1.0
-        return above.at - below.at <= POINT * above.at or above.at <= 1.0 / BOUNDLESS
+        width = above.at - below.at
+        if width > self.point * above.at:
+            return above.at <= 1.0 / BOUNDLESS
+        return width <= 2.0**-51 * above.at or jumping(below, above).size > 0
 
-    def _between(self, below: End, above: End, weights: list[float]) -> float:
-        """The next t to ask at: Illinois in logarithms, aiming just under supply."""
-        low, high = below.gap * weights[0], above.gap * weights[1]
+    def _aim(self, below: End, above: End, low: float, high: float) -> float:
+        """The next t to ask at: regula falsi in logarithms, aiming just under supply."""
         if below.at == 0.0 or not (math.isfinite(low) and math.isfinite(high)):
             return _middle(below.at, above.at)
         part = (low + self.precision / 2.0) / (low - high)
@@ -149,6 +153,12 @@ class Path:
             return min(max(float(round(at)), below.at + 1.0), above.at - 1.0)
         least = math.nextafter(below.at, math.inf)
         return min(max(at, least), math.nextafter(above.at, 0.0))
+
+
+def jumping(below: End, above: End) -> Ints:
+    """The clients whose answers differ by more than neighbouring quotes explain."""
+    more = below.answers - above.answers
+    return np.flatnonzero(more > JUMP * below.answers)
 
 
 def _monotone(answers: Floats, other: End, sign: float, at: float) -> Floats:
@@ -187,10 +197,3 @@ def _middle(low: float, high: float) -> float:
     if low == 0.0:
         return high / 1024.0
     return math.sqrt(low) * math.sqrt(high) if high > 4.0 * low else low + (high - low) / 2.0
-
-
-def with_bounds(quote: Quote, at_least: Floats | None, at_most: Floats | None) -> Quote:
-    """The quote with bounds per client, where there are any."""
-    if at_least is None or at_most is None:
-        return quote
-    return replace(quote, at_least=at_least, at_most=at_most)

@@ -308,6 +308,12 @@ class PiecewiseLinear(Tariff):
         ]
         return (*rises, rises[-1] if rises else Fraction(0))
 
+    @cached_property
+    def kinks(self) -> tuple[Fraction, ...]:
+        """The loads of the table between two different slopes."""
+        rises = zip(self._table[0][1:], self._slopes, self._slopes[1:], strict=False)
+        return tuple(knot for knot, left, right in rises if left != right)
+
     @property
     def table(self) -> tuple[tuple[Fraction, ...], tuple[Fraction, ...]]:
         """Loads and prices exactly."""

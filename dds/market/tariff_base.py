@@ -38,6 +38,11 @@ class Tariff(ABC):
         return tariff
 
     @property
+    def kinks(self) -> tuple[Fraction, ...]:
+        """Loads, cores, at which the slope of pi jumps; capacity is none of them."""
+        return ()
+
+    @property
     def exact_capacity(self) -> Fraction | None:
         """C exactly, snapped by :meth:`on_grid`; None without a limit."""
         found = getattr(self, "_exact_capacity", None)

@@ -1,0 +1,242 @@
+"""The Nash game: everybody anticipates what its own share does to the price.
+
+Answers to (F, pi(F), d), d a subgradient of pi at F, are best responses wherever
+they add up to F (Theorem C).  They fall as F rises, so one search finds F; where pi
+has a kink, or capacity ends, F stays there and d is searched.  At a jump of demand
+tied clients are served in order while they fit, the next one if it prefers what
+results, and each is held on its side while the search goes on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TypeAlias
+
+import numpy as np
+
+from dds.errors import Infeasible, InternalError, InvalidInput
+from dds.market.crossing import Bracket, End, Path
+from dds.market.numbers import Floats, Ints, to_shares
+from dds.market.replies import BOUNDLESS, Quote
+from dds.market.sale import Outcome, Play, Probe, Sale, grow, served
+
+__all__ = ["anticipating"]
+
+#: Demand this close to supply, relative, meets it: regret is quadratic in the difference...
+SOFT = 1e-12
+#: ... but to first order where F is stuck at capacity or at a kink.
+STUCK = 2e-15
+#: A bracket this narrow, relative, is taken for a jump.
+POINT = 2.0**-30
+#: How often jumping clients are held and the search resumed before clients move one by one.
+PASSES = 40
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """A crossing: load and slope of its upper quote; cut_off: whether capacity ends there."""
+
+    bracket: Bracket
+    load: float
+    slope: float
+    cut_off: bool
+
+
+_Search: TypeAlias = Generator[Quote, Floats, _Found]
+
+
+def anticipating(sale: Sale) -> Play:
+    """Search F, hold clients at jumps, and let who still gains move, one at a time."""
+    sides = _Sides(np.zeros(sale.size), np.full(sale.size, math.inf))
+    found, miss = None, 0.0
+    for _ in range(PASSES):
+        found = yield from _crossing(sale, sides, found, miss)
+        shares, jumping, left = served(found.bracket)
+        if not jumping.size:
+            break
+        if not found.cut_off:
+            shares = _one_more(sale, found, shares, left)
+        sides = sides.held(found.bracket, shares, jumping, sale.quantum)
+        miss = abs(found.load - math.fsum(shares.tolist()))
+    shares = yield from _settled(sale, shares)
+    total = sale.total(shares)
+    return Outcome(sale.cores(shares), float(sale.tariff.exact_price(total)), float(total), 0)
+
+
+def _crossing(sale: Sale, sides: _Sides, last: _Found | None, miss: float) -> _Search:
+    """Where demand meets load; after a pass that ended at ``last``, at most ``miss`` from it."""
+    tariff, whole = sale.tariff, sale.quantum is not None
+    cap = tariff.capacity if math.isfinite(sale.room) else BOUNDLESS
+
+    def quote(at: float) -> Quote:
+        load = sale.load(at)
+        price, slope = tariff.exact_price(load), tariff.exact_slope(load)
+        return sides.on(Quote(cap, float(price), float(slope)))
+
+    path = Path(quote, lambda load: load, sale.count, 0.0 if whole else SOFT, POINT, whole)
+    below: End | None = None
+    above: End | None = None
+    if last is not None and not last.cut_off:
+        if last.load > miss:
+            end = yield from path.ask(last.load - miss)
+            below, above = (end, None) if end.excess > 0.0 else (None, end)
+        if above is None and last.load + miss < sale.most:
+            end = yield from path.ask(last.load + miss, below)
+            below, above = (end, None) if end.excess > 0.0 else (below, end)
+    if above is None and math.isfinite(sale.room):
+        above = yield from path.ask(sale.most, below)
+        if above.excess > 0.0 and not tariff.strict:
+            return (yield from _cut_off(sale, sides, above, last))
+        if above.excess > 0.0:
+            raise Infeasible(
+                f"clients that must offload ask for {above.demand * sale.unit:g} cores "
+                f"at any price, and less than {tariff.capacity:g} may be sold"
+            )
+    if below is None:
+        below = yield from path.ask(0.0, None, above)
+        if below.excess <= 0.0:
+            return _Found(Bracket(None, below, met=True), 0.0, 0.0, cut_off=False)
+    if above is None:
+        below, above = yield from grow(sale, path, below, start=1.0)
+    bracket = yield from path.narrow(below, above)
+    return (yield from _at_kink(sale, sides, bracket))
+
+
+def _at_kink(sale: Sale, sides: _Sides, bracket: Bracket) -> _Search:
+    """If demand jumps only because pi' does, hold F there and search the slope instead."""
+    load = bracket.above.at
+    right = sale.tariff.exact_slope(sale.load(load))
+    found = _Found(bracket, load, float(right), cut_off=False)
+    if bracket.met or bracket.below is None:
+        return found
+    lower, upper = sale.load(bracket.below.at), sale.load(load)
+    if not any(lower < kink <= upper for kink in sale.tariff.kinks):
+        return found
+    price = sale.tariff.exact_price(upper)
+    left = (price - sale.tariff.exact_price(lower)) / (upper - lower)
+
+    def quote(slope: float) -> Quote:
+        return sides.on(Quote(found.bracket.above.supply * sale.unit, float(price), slope))
+
+    path = Path(quote, lambda _: load, sale.count, STUCK, POINT)
+    steep = replace(bracket.above, at=float(right))
+    gentle = yield from path.ask(float(left), None, steep)
+    if gentle.excess <= 0.0:
+        return found
+    held = yield from path.narrow(gentle, steep)
+    return _Found(held, load, held.above.at, cut_off=False)
+
+
+def _cut_off(sale: Sale, sides: _Sides, top: End, last: _Found | None) -> _Search:
+    """At F = C, where demand exceeds capacity: the slope above pi'(C) at which it fits."""
+    load = sale.load(sale.room)
+    price, least = (
+        float(sale.tariff.exact_price(load)),
+        float(sale.tariff.exact_slope(load)),
+    )
+
+    def quote(slope: float) -> Quote:
+        return sides.on(Quote(sale.tariff.capacity, price, slope))
+
+    path = Path(quote, lambda _: sale.room, sale.count, STUCK, POINT)
+    below, above = replace(top, at=least), None
+    start, step = 2.0 * least or 1.0, 4.0
+    if last is not None and last.cut_off:
+        # Holding clients back lowers demand: look below the last slope, first nearby.
+        start, step = last.slope, 1.0 + 2.0**-8
+        while start > least:
+            end = yield from path.ask(start, below, above)
+            if end.excess > 0.0:
+                below = end
+                break
+            above = end
+            start, step = start / step, step**4
+    if above is None:
+        below, above = yield from grow(sale, path, below, start, step)
+    bracket = yield from path.narrow(below, above)
+    return _Found(bracket, sale.room, bracket.above.at, cut_off=True)
+
+
+def _one_more(sale: Sale, found: _Found, shares: Floats, left: Ints) -> Floats:
+    """Serve one more jumping client if it prefers what results.
+
+    With F posted at the jump and r of it unfilled, taking h more is a best response while
+    ``pi(F + h - r) <= pi(F) + d h / 2``; otherwise leaving it is one.
+    """
+    below = found.bracket.below
+    if below is None or not left.size:
+        return shares
+    i = int(left[0])
+    more = float(below.answers[i] - shares[i])
+    total = math.fsum((*shares.tolist(), more))
+    if sale.price(total) > sale.price(found.load) + found.slope * more * sale.unit / 2.0:
+        return shares
+    fuller = shares.copy()
+    fuller[i] += more
+    return fuller
+
+
+def _settled(sale: Sale, shares: Floats) -> Generator[Quote | Probe, Floats, Floats]:
+    """Ask everybody; let who gains move, one at a time, until nobody does."""
+    everybody = np.arange(sale.size)
+    patience = 1000 + 100 * sale.size
+    while True:
+        answers = sale.count((yield Probe(sale.cores(shares), everybody)))
+        movers = np.flatnonzero(answers != shares)
+        if not movers.size:
+            return shares
+        for place, i in enumerate(movers.tolist()):
+            if place > 0:  # what the first one said still holds
+                answers[i] = sale.count((yield Probe(sale.cores(shares), np.array([i]))))[0]
+            shares = _moved(sale, shares, i, float(answers[i]))
+        patience -= len(movers)
+        if patience < 0:
+            raise InternalError("clients keep moving although each move gains; report this")
+
+
+def _moved(sale: Sale, shares: Floats, client: int, share: float) -> Floats:
+    """Shares after one client's move, less what rounding would oversell."""
+    moved = shares.copy()
+    moved[client] = share
+    while (over := math.fsum((*moved.tolist(), -sale.most))) > 0.0:
+        if over > 1e-9 * sale.most:
+            raise InvalidInput(f"clients[{client}]: asked for more than the others leave")
+        moved[client] = min(math.nextafter(moved[client], 0.0), moved[client] - over)
+    return moved
+
+
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """Bounds that hold clients on their side of the jumps found so far, cores."""
+
+    at_least: Floats
+    at_most: Floats
+
+    def on(self, quote: Quote) -> Quote:
+        """The quote with these bounds, if they bind anybody."""
+        if not self.at_least.any() and np.isinf(self.at_most).all():
+            return quote
+        return replace(quote, at_least=self.at_least, at_most=self.at_most)
+
+    def held(
+        self, bracket: Bracket, shares: Floats, jumping: Ints, quantum: Fraction | None
+    ) -> _Sides:
+        """Jumping clients with more than half their jump stay above its middle, others below."""
+        if bracket.below is None:
+            return self
+        low, high = bracket.above.answers[jumping], bracket.below.answers[jumping]
+        middle = (low + high) / 2.0
+        up = shares[jumping] > middle
+        floor, ceiling = middle, middle
+        if quantum is not None:
+            floor, ceiling = (
+                to_shares(np.ceil(middle), quantum),
+                to_shares(np.floor(middle), quantum),
+            )
+        least, most = self.at_least.copy(), self.at_most.copy()
+        least[jumping] = np.where(up, np.maximum(least[jumping], floor), least[jumping])
+        most[jumping] = np.where(up, most[jumping], np.minimum(most[jumping], ceiling))
+        return _Sides(least, most)

@@ -1,0 +1,168 @@
+"""What is for sale and in which unit; the questions and the end of an auction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+
+from dds.errors import Infeasible, InvalidInput
+from dds.market.crossing import Bracket, End, Path, jumping
+from dds.market.numbers import Floats, Ints, to_quanta, to_shares
+from dds.market.replies import BOUNDLESS, Quote
+from dds.market.tariff_base import Tariff
+
+__all__ = ["Outcome", "Play", "Probe", "Sale", "grow", "served"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """A question to the clients ``asked``: whether a share is better than the present one.
+
+    shares: everybody's, cores.  A client answers its exact best response to the tariff while
+    the others hold theirs, or its present share if that is as good (``reconsider``).
+    """
+
+    shares: Floats
+    asked: Ints
+
+    @property
+    def others(self) -> Floats:
+        """X_i, cores: what all others hold together, for every client asked."""
+        left: Floats = np.maximum(math.fsum(self.shares.tolist()) - self.shares[self.asked], 0.0)
+        return left
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """The end of an auction.
+
+    shares: cores; price: credits/s per core; total: F, cores; rounds: questions posted;
+    price_below, shares_below: where a price-taking market jumps, the neighbouring lower price
+    and the larger demand there, else None.
+    """
+
+    shares: Floats
+    price: float
+    total: float
+    rounds: int
+    price_below: float | None = None
+    shares_below: Floats | None = None
+
+
+Play: TypeAlias = Generator[Quote | Probe, Floats, Outcome]
+
+
+@dataclass(frozen=True)
+class Sale:
+    """A tariff and ``size`` clients, with shares counted in quanta if there is one, else in cores.
+
+    Raises InvalidInput when the capacity holds more than 2^50 quanta.
+    """
+
+    tariff: Tariff
+    size: int
+    quantum: Fraction | None
+
+    def __post_init__(self) -> None:
+        if self.quantum is not None and 2.0**50 < self.room < math.inf:
+            raise InvalidInput(
+                f"quantum {self.quantum!s} is too fine for {self.tariff.capacity:g} cores: "
+                "need at most 2^50 quanta"
+            )
+
+    @cached_property
+    def room(self) -> float:
+        """The most that may be sold; for a pole without quantum, what may not be reached."""
+        quantum = self.quantum
+        return self.tariff.capacity if quantum is None else self.tariff.room_quanta(quantum)
+
+    @cached_property
+    def most(self) -> float:
+        """The most that may be sold."""
+        pole = self.tariff.strict and self.quantum is None
+        return math.nextafter(self.room, 0.0) if pole else self.room
+
+    @cached_property
+    def unit(self) -> float:
+        """Cores per unit of count."""
+        return 1.0 if self.quantum is None else float(self.quantum)
+
+    def count(self, cores: Floats) -> Floats:
+        """Shares in cores as they are counted."""
+        return cores if self.quantum is None else to_quanta(cores, self.quantum)
+
+    def cores(self, counted: Floats) -> Floats:
+        """Counted shares in cores."""
+        return counted if self.quantum is None else to_shares(counted, self.quantum)
+
+    def load(self, counted: float) -> Fraction:
+        """A counted total in cores, exactly."""
+        return Fraction(counted) if self.quantum is None else int(counted) * self.quantum
+
+    def price(self, counted: float) -> float:
+        """The price pi at a counted total; inf where it may not be sold."""
+        if counted > self.most:
+            return math.inf
+        return float(self.tariff.exact_price(self.load(counted)))
+
+    def total(self, shares: Floats) -> Fraction:
+        """The exact sum of counted shares, in cores, or nearly: rounded at twice the digits."""
+        rounded = math.fsum(shares.tolist())
+        if self.quantum is not None:
+            return self.load(rounded)
+        return Fraction(rounded) + Fraction(math.fsum((*shares.tolist(), -rounded)))
+
+    def check_bounded(self, end: End) -> None:
+        """Raise Infeasible if demand has no limit."""
+        if end.demand * self.unit >= math.sqrt(BOUNDLESS):
+            raise Infeasible("demand has no limit at price 0; give a capacity or max_share")
+
+
+def grow(
+    sale: Sale, path: Path, below: End, start: float, step: float = 4.0
+) -> Generator[Quote, Floats, tuple[End, End]]:
+    """The last end where demand does not fit and the first where it does, from ``start`` up.
+
+    Raises Infeasible when demand fits nowhere.
+    """
+    at = start
+    while True:
+        end = yield from path.ask(at, below)
+        if end.excess <= 0.0:
+            return below, end
+        if at >= BOUNDLESS:
+            raise Infeasible(
+                f"clients that must offload ask for {end.demand * sale.unit:g} cores "
+                f"at any price, and {end.supply * sale.unit:g} may be sold"
+            )
+        below = end
+        at, step = min(at * step, BOUNDLESS), step * step
+
+
+def served(bracket: Bracket) -> tuple[Floats, Ints, Ints]:
+    """Shares with tied clients served in index order while they fit; who jumps; who is left.
+
+    Everybody takes the smaller demand, then each client whose demand jumps the larger one if
+    it still fits.
+    """
+    nobody = np.zeros(0, np.int64)
+    shares = bracket.above.answers
+    if bracket.met or bracket.below is None:
+        return shares, nobody, nobody
+    more = bracket.below.answers - shares
+    tied = jumping(bracket.below, bracket.above)
+    shares, left = shares.copy(), []
+    room = -bracket.above.excess
+    for i in tied.tolist():
+        if more[i] <= room:
+            shares[i] = bracket.below.answers[i]
+            room -= more[i]
+        else:
+            left.append(i)
+    return shares, tied, np.array(left, np.int64)
