@@ -104,19 +104,20 @@ def dataflow(file: OnnxFile) -> Dataflow:
     varying = set(inputs)
     for index, node in enumerate(graph.node):
         _check_node(node, index)
-        where = describe(node, index)
         names = tuple(dict.fromkeys(_captures([node])))
         for name in names:
             if name not in known:
                 raise InvalidInput(
-                    f"{where} reads tensor {name!r}, which no input, initialiser or node before "
-                    "it provides (missing initialiser, a cycle, or nodes out of order)"
+                    f"{describe(node, index)} reads tensor {name!r}, which no input, initialiser "
+                    "or node before it provides (missing initialiser, a cycle, or nodes out of order)"
                 )
         reads.append(names)
         written = [name for name in node.output if name]
         for name in written:
             if name in known:
-                raise InvalidInput(f"{where} produces tensor {name!r}, which exists already")
+                raise InvalidInput(
+                    f"{describe(node, index)} produces tensor {name!r}, which exists already"
+                )
             known.add(name)
             producer[name] = index
         if not varying.isdisjoint(names) or _draws(node, randoms):
@@ -173,29 +174,34 @@ def _captures(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
 
 
 def _check_node(node: onnx.NodeProto, index: int, depth: int = 0) -> None:
-    where = describe(node, index)
-    if depth > _DEEPEST:
-        raise InvalidInput(f"{where} nests bodies deeper than {_DEEPEST}")
-    for name in (node.op_type, node.domain, node.name, *node.input, *node.output):
-        if isinstance(name, bytes):
-            raise InvalidInput(f"{where} has a name that is not UTF-8 text")
-    for attribute in node.attribute:
-        if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
-            raise InvalidInput(f"{where} holds a sparse tensor; store it dense (DDS reads none)")
-        for tensor in (attribute.t, *attribute.tensors):
-            _check_inside(tensor, where)
+    problem = _problem(node, depth)
+    if problem:
+        raise InvalidInput(f"{describe(node, index)} {problem}")
     for body in bodies(node):
-        if body.sparse_initializer:
-            raise InvalidInput(f"{where} holds a sparse tensor; store it dense (DDS reads none)")
-        for tensor in body.initializer:
-            _check_inside(tensor, where)
         for inner_index, inner in enumerate(body.node):
             _check_node(inner, inner_index, depth + 1)
 
 
-def _check_inside(tensor: onnx.TensorProto, where: str) -> None:
-    if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-        raise InvalidInput(f"{where} has external data; save the model with its weights inside")
+def _problem(node: onnx.NodeProto, depth: int) -> str:
+    """What is wrong with a node by itself, "" if nothing."""
+    if depth > _DEEPEST:
+        return f"nests bodies deeper than {_DEEPEST}"
+    names = (node.op_type, node.domain, node.name, *node.input, *node.output)
+    if any(isinstance(name, bytes) for name in names):
+        return "has a name that is not UTF-8 text"
+    tensors: list[onnx.TensorProto] = []
+    sparse = False
+    for attribute in node.attribute:
+        sparse |= attribute.HasField("sparse_tensor") or bool(attribute.sparse_tensors)
+        tensors += (attribute.t, *attribute.tensors)
+    for body in bodies(node):
+        sparse |= bool(body.sparse_initializer)
+        tensors += body.initializer
+    if sparse:
+        return "holds a sparse tensor; store it dense (DDS reads none)"
+    if any(t.data_location == onnx.TensorProto.EXTERNAL or t.external_data for t in tensors):
+        return "has external data; save the model with its weights inside"
+    return ""
 
 
 def _check_functions(model: onnx.ModelProto) -> None:
