@@ -158,6 +158,8 @@ class Agent:
         )
         runner = await asyncio.to_thread(DeviceRunner, self._model, self._config.slowdown)
         try:
+            # The first run of a session costs more than those that a device at work makes.
+            await runner.run(self._inputs(0), paced=False)
             await self._pause("local-only", "infer")
             latencies = []
             for index in range(self._config.inferences):
@@ -173,9 +175,8 @@ class Agent:
         """Outputs of the whole model, computed at full speed."""
         runner = await asyncio.to_thread(DeviceRunner, self._model, 1.0)
         try:
-            runs = [
-                await runner.run(self._inputs(index)) for index in range(self._config.inferences)
-            ]
+            indices = range(self._config.inferences)
+            runs = [await runner.run(self._inputs(index), paced=False) for index in indices]
         finally:
             runner.close()
         return [done.outputs for done in runs]
@@ -200,9 +201,10 @@ class Agent:
             client = Client(
                 pieces, config.value_of_time, config.min_share, config.max_share, config.name
             )
-            self._emit({"event": "joined", "strategy": strategy, "pieces": len(pieces.pieces),
-                        "capacity": terms.capacity, "core": terms.core.name,
-                        "measured_core": self._measures(terms)})  # fmt: skip
+            points = [[piece.base_latency, piece.server_work] for piece in pieces.pieces]
+            self._emit({"event": "joined", "strategy": strategy, "capacity": terms.capacity,
+                        "core": terms.core.name, "measured_core": self._measures(terms),
+                        "pieces": points})  # fmt: skip
             player.update(client)
             await player.until(ClientState.HOLDING)
             messages = {"sent": player.sent, "received": player.received}
@@ -223,7 +225,9 @@ class Agent:
             else Device(core.name, core.flops_per_s, core.bytes_per_s, core.overhead)
         )
         if strategy == "dds":
-            return frontier(self._graph, self._device, server, self._config.link)
+            # Once per client: importing numba would cost hundreds of times the search.
+            link = self._config.link
+            return frontier(self._graph, self._device, server, link, engine="python")
         nothing = make_cut(self._graph, (), operator_times(self._graph, self._device))
         return Frontier((score(nothing, server_times(self._graph, server), self._config.link),))
 
@@ -245,7 +249,7 @@ class Agent:
                 summary = {**market_summary(settlement),
                            "cut": cut_summary(self._graph, piece.cut)}  # fmt: skip
                 self._emit({"event": "allocated", "strategy": strategy, **summary})
-                uploaded = await offload.prepare(piece.cut, lease)
+                uploaded = await offload.prepare(piece.cut, lease, self._inputs(index))
                 self._emit({"event": "uploaded", "strategy": strategy, "bytes": uploaded.bytes,
                             "known": uploaded.known})  # fmt: skip
             if index == 0:

@@ -106,10 +106,12 @@ async def _play(config: AgentConfig, address: str, report: Report, step: bool) -
     from clients.agent import Agent, prepare
     from clients.channel import Channel
 
+    lines = await _standard_input() if step else None
+
     async def pause(strategy: str, before: str) -> None:
-        if step:
+        if lines is not None:
             report.emit({"event": "waiting", "strategy": strategy, "before": before})
-            await asyncio.to_thread(sys.stdin.readline)
+            await lines.readline()
 
     # SIGTERM, like Ctrl-C, leaves the market on the way out.
     task = asyncio.current_task()
@@ -119,6 +121,17 @@ async def _play(config: AgentConfig, address: str, report: Report, step: bool) -
     async with Channel(address) as channel:
         done = await Agent(config, prepared, channel, report.emit, pause).run()
     report.emit(done)
+
+
+async def _standard_input() -> asyncio.StreamReader:
+    """Standard input, readable without a thread that would hold up the end of the process."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    except ValueError as error:
+        raise InvalidInput("--step: standard input is a file; use a pipe or a terminal") from error
+    return reader
 
 
 class Report:

@@ -103,13 +103,18 @@ class Offload:
             self._placed.runner.close()
         self._placed = None
 
-    async def prepare(self, cut: Cut, lease: str) -> Upload:
-        """Split the model, load the device part here and bring the server part there."""
+    async def prepare(self, cut: Cut, lease: str, inputs: Tensors) -> Upload:
+        """Split the model, load the device part here and bring the server part there.
+
+        The device part is run once on the inputs, unpaced: the first run of a session costs more
+        than those that a device at work makes.
+        """
         self.__exit__(None, None, None)
         parts = await asyncio.to_thread(split, self._model, self._graph, cut)
         runner = None
         if parts.device is not None:
             runner = await asyncio.to_thread(DeviceRunner, parts.device, self._slowdown)
+            await runner.run(parts.device_feeds(inputs), paced=False)
         upload, digest = Upload(0, known=False), None
         if parts.server is not None:
             digest = hashlib.sha256(parts.server).hexdigest()

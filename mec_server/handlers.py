@@ -1,6 +1,6 @@
 """What each call to the server does: dataclasses in, dataclasses out, no gRPC.
 
-The market is :class:`dds.session.server.ServerSession`; this module brings it the clock, carries
+The market is :class:`dds.session.server.MarketServer`; this module brings it the clock, carries
 its messages to the streams they are for, and lets a lease run what it uploaded at the share it
 holds at that moment.
 """
@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
+from dds.session.effects import Departed, Effect, Send
 from dds.session.messages import ClientMessage, ServerMessage
-from dds.session.server import Departed, Effect, Send, ServerSession
+from dds.session.server import MarketServer
 from dds.session.status import MarketStatus
 from dds.session.upload import ModelHeader, ModelReceipt
 from mec_server.config import ServerConfig
@@ -56,7 +57,7 @@ class Handlers:
             clock=clock,
         )
         self._clock = clock
-        self._market = ServerSession(
+        self._market = MarketServer(
             config.terms,
             leases=(secrets.token_urlsafe(18) for _ in itertools.count()),
             quorum=config.quorum,

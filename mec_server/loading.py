@@ -7,11 +7,14 @@ only, and within bounds on memory and work that follow from its shapes alone.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
+
+import numpy as np
 
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
-from dds.profile.runtime import open_session
+from dds.profile.runtime import open_session, run
 from dds.session.upload import ModelHeader
 from dds.units import format_bytes
 from mec_server.config import Limits
@@ -38,7 +41,10 @@ async def receive(header: ModelHeader, chunks: AsyncIterator[bytes]) -> bytes:
 
 
 def load(data: bytes, digest: str, limits: Limits) -> StoredModel:
-    """Check a model and open it.
+    """Check a model, open it, and run it once on zeros.
+
+    The run shows that it works before a share is spent on it, and takes the extra cost of a
+    first run out of what clients are promised.
 
     Raises InvalidInput when the bytes are not of this digest, are no model that may run, or
     need more than the limits allow.
@@ -53,13 +59,32 @@ def load(data: bytes, digest: str, limits: Limits) -> StoredModel:
         )
     _check_domains(data)
     check_work(graph, limits)
-    return StoredModel(
+    model = StoredModel(
         digest=digest,
         session=open_session(data),
         inputs=_specs(graph, graph.inputs),
         outputs=_specs(graph, graph.outputs),
         size=len(data),
     )
+    _try(model, limits.run_seconds)
+    return model
+
+
+def _try(model: StoredModel, limit: float) -> None:
+    """Run once; raises InvalidInput when that fails or takes longer than `limit` s."""
+    from onnxruntime import RunOptions
+
+    options = RunOptions()
+    timer = threading.Timer(limit, setattr, (options, "terminate", True))
+    timer.start()
+    try:
+        run(
+            model.session,
+            {spec.name: np.zeros(spec.shape, spec.dtype) for spec in model.inputs},
+            options,
+        )
+    finally:
+        timer.cancel()
 
 
 def check_work(graph: ModelGraph, limits: Limits) -> None:

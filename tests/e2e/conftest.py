@@ -1,0 +1,99 @@
+"""Real processes over real gRPC: one server, some clients, their events as JSON lines."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+#: Nothing here takes as long on an idle machine; a loaded one is given time.
+PATIENCE = 120.0
+
+
+class Talker:
+    """A process that prints one JSON event per line."""
+
+    def __init__(self, *command: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+
+    def next(self, event: str) -> dict[str, Any]:
+        """Read up to the next event of this kind."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            found = json.loads(line)
+            if found["event"] == event:
+                return found
+        self.process.wait()
+        assert self.process.stderr is not None
+        raise AssertionError(f"no {event!r}: {self.process.stderr.read()}")
+
+    def say(self, line: str = "") -> None:
+        """Write a line to its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+    def kill(self) -> None:
+        """End it at once, and close its pipes."""
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture(scope="session")
+def talker() -> type[Talker]:
+    """For tests that keep a process longer than one of them."""
+    return Talker
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Talker]]:
+    """Start a process that is gone when the test is over."""
+    started: list[Talker] = []
+
+    def begin(*command: str) -> Talker:
+        started.append(Talker(*command))
+        return started[-1]
+
+    yield begin
+    for talker in started:
+        talker.kill()
+
+
+@pytest.fixture
+def serve(start: Callable[..., Talker]) -> Callable[..., tuple[Talker, str]]:
+    """Start a mec-server; returns it and its address."""
+
+    def begin(*flags: str) -> tuple[Talker, str]:
+        server = start("mec_server", "--json", "--listen", "127.0.0.1:0", *flags)
+        return server, server.next("listening")["address"]
+
+    return begin
+
+
+@pytest.fixture
+def join(start: Callable[..., Talker], tmp_path: Path) -> Callable[..., Talker]:
+    """Start a mec-client."""
+
+    def begin(address: str, name: str, model: str, *flags: str) -> Talker:
+        fixed = ("--json", "--server", address, "--name", name, "--model", model)
+        link = ("--uplink", "18.88", "--downlink", "50", "--rtt", "8ms")
+        return start("clients", *fixed, *link, "--cache", str(tmp_path), *flags)
+
+    return begin
