@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from dds.market.table import Table
+from dds.market.tariff_base import Tariff
 
-__all__ = ["ExactClient", "exact_client"]
+__all__ = ["ExactClient", "exact_client", "tariff_payment"]
+
+#: Stands for an infinite payment, beyond any cost there is.
+UNPAYABLE = Fraction(2) ** 4000
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,11 @@ class ExactClient:
         options = [(self.local[1], 0, self.local[0])] if self.local is not None else []
         if self.high is None or self.low <= self.high:
             for index, start, work in self.pieces:
-                n = self._best(work, payment, guess(work))
+                n = self.best(work, payment, guess(work))
                 options.append((start + work / (n * self.quantum) + payment(n), n, index))
         return min(options)
 
-    def _best(self, work: Fraction, payment: Callable[[int], Fraction], guess: int) -> int:
+    def best(self, work: Fraction, payment: Callable[[int], Fraction], guess: int) -> int:
         """The smallest n in [low, high] with cost(n + 1) >= cost(n); gallops from the guess."""
 
         def settled(n: int) -> bool:
@@ -89,3 +93,17 @@ def exact_client(table: Table, row: int, low: float, high: float, quantum: Fract
         local = int(table.local_piece[row]), value * Fraction(float(table.local_base[row]))
     bound = None if high == float("inf") else int(high)
     return ExactClient(pieces, local, int(low), bound, quantum)
+
+
+def tariff_payment(
+    tariff: Tariff, others: Fraction, quantum: Fraction
+) -> Callable[[int], Fraction]:
+    """Payments ``f pi(X + f)`` in credits/s by f = n quanta; the tariff must be ``on_grid``."""
+
+    def payment(n: int) -> Fraction:
+        load = others + n * quantum
+        if tariff.strict and load >= (tariff.exact_capacity or 0):
+            return UNPAYABLE
+        return n * quantum * tariff.exact_price(load)
+
+    return payment

@@ -17,6 +17,7 @@ __all__ = [
     "Floats",
     "Ints",
     "as_printed",
+    "exact_share",
     "positive_root",
     "quanta_within",
     "read_quantum",
@@ -111,3 +112,9 @@ def to_quanta(shares: Any, quantum: Fraction) -> Floats:
     """The whole number of quanta nearest to each share."""
     quanta: Floats = np.rint(shares * float(quantum.denominator) / float(quantum.numerator))
     return quanta
+
+
+def exact_share(share: float, quantum: Fraction | None) -> Fraction:
+    """What a share in cores means: the nearest multiple of the quantum, or exactly itself."""
+    exact = Fraction(share)
+    return exact if quantum is None else round(exact / quantum) * quantum

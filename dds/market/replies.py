@@ -17,7 +17,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from dds.market.exact import exact_client
+from dds.market.exact import exact_client, tariff_payment
 from dds.market.numbers import (
     Floats,
     Ints,
@@ -37,8 +37,6 @@ BOUNDLESS = 2.0**500
 TOLERANCE = 1e-9
 #: Costs or slopes closer than this, relative, are compared in rationals.
 CLOSE = 1e-9
-#: Stands for an infinite payment in rational arithmetic, beyond any cost there is.
-UNPAYABLE = Fraction(2) ** 4000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,15 +128,7 @@ def best_replies(
     grid = tariff.on_grid(quantum)
 
     def exact(row: int, unit: Fraction) -> Callable[[int], Fraction]:
-        x = int(to_quanta(others[row], unit)) * unit
-
-        def payment(n: int) -> Fraction:
-            load = x + n * unit
-            if grid.strict and not grid.admits(load, unit):
-                return UNPAYABLE
-            return n * unit * grid.exact_price(load)
-
-        return payment
+        return tariff_payment(grid, int(to_quanta(others[row], unit)) * unit, unit)
 
     return _Decision(
         table,

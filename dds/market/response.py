@@ -14,7 +14,7 @@ import numpy as np
 
 from dds.errors import Infeasible, InvalidInput
 from dds.market.client import Client
-from dds.market.numbers import read_quantum
+from dds.market.numbers import exact_share, read_quantum
 from dds.market.replies import Quote, Replies, best_replies, respond_all
 from dds.market.table import Table
 from dds.market.tariff import Tariff
@@ -90,22 +90,23 @@ def reconsider(
     )
 
 
-def piece_at(client: Client, share: float) -> int:
+def piece_at(client: Client, share: float, *, quantum: float | Fraction | None = None) -> int:
     """The index of the piece with the least latency at a share; local-only at 0.
 
-    On a tie the smaller index.  Raises InvalidInput at share 0 without a local-only piece.
+    Decided exactly; on a tie the smaller index.  With a quantum the share means the multiple it
+    is nearest to.  Raises InvalidInput at share 0 without a local-only piece.
     """
+    exact = exact_share(share, read_quantum(quantum))
     pieces = client.frontier.pieces
     allowed = [k for k, piece in enumerate(pieces) if (piece.server_work == 0.0) == (share == 0.0)]
     if not allowed:
         raise InvalidInput(f"share is {share!r}, and the client has no piece to run there")
-    return min(allowed, key=lambda k: (_exact_latency(client, k, share), k))
-
-
-def _exact_latency(client: Client, piece: int, share: float) -> Fraction:
-    chosen = client.frontier.pieces[piece]
-    base = Fraction(chosen.base_latency)
-    return base + Fraction(chosen.server_work) / Fraction(share) if share else base
+    if share == 0.0:
+        return allowed[0]
+    return min(
+        (Fraction(pieces[k].base_latency) + Fraction(pieces[k].server_work) / exact, k)
+        for k in allowed
+    )[1]
 
 
 def _check_others(others: float) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
 from dds.market.client import Client
-from dds.market.numbers import LARGEST, SMALLEST, Floats, Ints, quanta_within
+from dds.market.numbers import LARGEST, SMALLEST, Floats, Ints, exact_share, quanta_within
 
 __all__ = ["Table"]
 
@@ -142,17 +142,31 @@ class Table:
     def _bounds(self) -> dict[Fraction, tuple[Floats, Floats]]:
         return {}
 
-    def latencies(self, shares: Floats) -> tuple[Floats, Ints]:
+    def latencies(self, shares: Floats, quantum: Fraction | None = None) -> tuple[Floats, Ints]:
         """T(f) in s of every client at its share, and the piece that attains it.
 
-        A share of 0 means local-only; on a tie the smaller index wins.
+        A share of 0 means local-only.  Pieces too close for floats are compared exactly; on a
+        tie the smaller index wins.
         """
-        best = np.where(shares > 0.0, math.inf, self.local_base)
-        piece = np.where(shares > 0.0, -1, self.local_piece)
-        with np.errstate(divide="ignore"):
+        sold = shares > 0.0
+        best = np.where(sold, math.inf, self.local_base)
+        piece, second = np.where(sold, -1, self.local_piece), np.full(len(self), math.inf)
+        with np.errstate(divide="ignore", invalid="ignore"):
             for k in range(self.depth):
-                latency = np.where(shares > 0.0, self.base[k] + self.work[k] / shares, math.inf)
+                latency = np.where(sold, self.base[k] + self.work[k] / shares, math.inf)
                 better = latency < best
+                second = np.where(better, best, np.minimum(second, latency))
                 best = np.where(better, latency, best)
                 piece = np.where(better, self.piece[k], piece)
+            close = np.flatnonzero(sold & (second - best <= 1e-12 * best))
+        for i in close.tolist():
+            piece[i] = self._fastest(i, exact_share(float(shares[i]), quantum))
         return best, piece
+
+    def _fastest(self, row: int, share: Fraction) -> int:
+        pieces = zip(self.base[:, row].tolist(), self.work[:, row].tolist(), strict=True)
+        return min(
+            (Fraction(a) + Fraction(w) / share, int(self.piece[k, row]))
+            for k, (a, w) in enumerate(pieces)
+            if a < math.inf
+        )[1]
