@@ -109,7 +109,7 @@ def dataflow(file: OnnxFile) -> Dataflow:
             if name not in known:
                 raise InvalidInput(
                     f"{describe(node, index)} reads tensor {name!r}, which no input, initialiser "
-                    "or node before it provides (a missing initialiser, a cycle, nodes out of order)"
+                    "or node before it provides (missing initialiser, a cycle, nodes out of order)"
                 )
         reads.append(names)
         written = [name for name in node.output if name]
