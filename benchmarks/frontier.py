@@ -3,7 +3,7 @@
     python benchmarks/frontier.py [--uplink 18.88 ...] [--models resnet50 ...] [--json FILE]
 
 For each zoo model, compiled (where numba is installed) and in plain Python:
-`search`, from arrays to arrays (all cuts as one permutation and its splits), and
+`search`, from arrays to arrays (all cuts as a permutation and its splits), and
 `frontier`, the public call, which also checks its input and makes the pieces with
 the names of all that crosses. Against one s-t cut at one share, from arrays to
 arrays too (for networkx: graph to sets), by networkx (preflow-push), scipy (Dinic, 32-bit capacities)

@@ -97,6 +97,8 @@ class Scratch(NamedTuple):
     pay_device: Floats  # by operator: what either side costs in the network being solved,
     pay_server: Floats  # tensors from and to what is decided included
     hub_pay: Floats  # by tensor node: seconds paid if it stands on the server side
+    around: Floats  # by block: seconds that each cut inside it pays before and behind
+    floor: Floats  # by block: base latency that no cut inside it goes below
     upload: Floats  # by tensor: seconds to send it, clipped
 
 
@@ -135,6 +137,8 @@ def new_scratch(g: Layout) -> Scratch:
         pay_device=_new_floats(size),
         pay_server=_new_floats(size),
         hub_pay=_new_floats(size),
+        around=_new_floats(size),
+        floor=_new_floats(size),
         upload=_new_floats(len(g.tensor_bytes)),
     )
 
@@ -160,6 +164,10 @@ def price(g: Layout, s: Scratch, device: Floats, server: Floats, link: Link3) ->
         behind += server[v]
         s.work[v] = behind
         s.on_server[v] = min(g.input_bytes[v] / up, clip) + min(g.output_bytes[v] / down, clip)
+    for b in range(len(g.through_up)):
+        s.around[b] = rtt + s.local[g.block_start[b]] + g.through_up[b] / up
+        s.around[b] += g.prefix_down[g.block_start[b + 1]] / down
+        s.floor[b] = s.around[b]
     for p in range(n):
         s.prefix[p] = rtt + s.local[p] + g.prefix_up[p] / up + g.prefix_down[p] / down
     s.prefix[n] = total
@@ -198,7 +206,7 @@ def _open_hub(g: Layout, s: Scratch, k: int, low: int, high: int) -> float:
 
 
 def open_block(
-    g: Layout, s: Scratch, device: Floats, block: int, low: int, high: int, link: Link3
+    g: Layout, s: Scratch, device: Floats, block: int, low: int, high: int
 ) -> tuple[float, int]:
     """Set up block's network, ``order[low:high]`` undecided: (fixed seconds, tensor nodes).
 
@@ -209,8 +217,7 @@ def open_block(
     n = len(s.order)
     first = g.block_start[block]
     last = g.block_start[block + 1]
-    fixed = link[2] + s.local[first]
-    fixed += g.through_up[block] / link[0] + g.prefix_down[last] / link[1]
+    fixed = s.around[block]
     hubs = 0
     for v in range(first, last):
         side = _side(s.rank[v], low, high)

@@ -5,14 +5,22 @@ the weight of server work.  A cut S costs ``A(S) + x W(S)``; optimal cuts can be
 chosen nested, growing with x up to local-only.  So a chain of cuts is one
 permutation ``order`` of the operators and a set of split positions: cut p keeps
 ``order[:p]`` on the device.  Two neighbours ``p < q`` of the chain cost the same
-at one x; if any cut between them is cheaper there, the cheapest one splits the
-segment (Eisner and Severance 1976), else the two are neighbours for good.
+at one x; if any cut between them is cheaper there, the cheapest one joins the
+chain (Eisner and Severance 1976).  A cut that the newcomer shows to be nowhere best
+leaves it, and its neighbours are compared anew.  In the end the chain is convex
+and no cut between two neighbours is cheaper where they meet; nor then at any other
+x, as less work only helps further right and more only further left; and a cut that
+lies across the chain can be exchanged for one between neighbours (submodularity).
 
 An operator comparable with every other one (an articulation) sits in every
 closed set's way: each closed set is comparable with the prefix that ends before
-it and the one that ends behind it.  Those prefixes cost one scan; flows are
-needed only inside the *blocks* between articulations, and only in blocks whose
-lower bound (each operator on its cheaper side, crossing free) leaves room.
+it and the one that ends behind it.  The hull of those prefixes starts the chain:
+they need not be optimal, which is why cuts may leave it.  Flows are needed only
+inside the *blocks* between articulations, and only in blocks whose lower bounds
+leave room: each operator on its cheaper side, crossing free; and the least base
+latency inside the block, which the search for the first cut (x = 0) finds, plus
+the server work behind the block.
+
 Between two cuts of the chain only what they disagree on is undecided, so the
 networks shrink as the search goes on, and nestedness holds by construction.
 
@@ -21,6 +29,8 @@ the rounding of sums and ticks; what is found is scored anew by the caller.
 """
 
 from __future__ import annotations
+
+import math
 
 from dds.cut.block import (
     Floats,
@@ -56,7 +66,7 @@ def _best_prefix(
 
 
 def _best_in_blocks(
-    g: Layout, s: Scratch, device: Floats, server: Floats, link: Link3,
+    g: Layout, s: Scratch, device: Floats, server: Floats,
     low: int, high: int, x: float, best: float,
 ) -> int:  # fmt: skip
     """Reorder ``order[low:high]`` for its cheapest cut inside a block, if cheaper than best.
@@ -73,8 +83,10 @@ def _best_in_blocks(
             stop += 1
         if stop - begin < 2:
             continue
-        fixed, hubs = open_block(g, s, device, block, begin, stop, link)
         work = s.cut_work[high] if stop == high else s.work[stop]
+        if s.floor[block] + x * work >= best:
+            continue
+        fixed, hubs = open_block(g, s, device, block, begin, stop)
         all_device, all_server, cheapest = 0.0, 0.0, 0.0
         for i in range(begin, stop):
             v = s.order[i]
@@ -82,6 +94,8 @@ def _best_in_blocks(
             all_device += s.pay_device[v]
             all_server += pay
             cheapest += min(pay, s.pay_device[v])
+        if x == 0.0:
+            s.floor[block] = fixed + cheapest
         if fixed + x * work + cheapest >= best:
             continue
         for i in range(hubs):
@@ -90,6 +104,8 @@ def _best_in_blocks(
             g, s, server, hubs, begin, stop, x, min(all_device, all_server), all_server
         )
         base, work = score_block(g, s, server, count, begin, stop, fixed, work)
+        if x == 0.0:
+            s.floor[block] = base
         if base + x * work < best:
             inner = 0
             for i in range(begin, stop):
@@ -119,7 +135,7 @@ def _best_in_blocks(
     return split
 
 
-def _first_cut(g: Layout, s: Scratch, device: Floats, server: Floats, link: Link3, x: float) -> int:
+def _first_cut(g: Layout, s: Scratch, device: Floats, server: Floats, x: float) -> int:
     """Bring the cut of least A + x W to the front of order; returns its position."""
     n = len(s.order)
     split = n
@@ -132,7 +148,7 @@ def _first_cut(g: Layout, s: Scratch, device: Floats, server: Floats, link: Link
     inner, best = _best_prefix(g, s, 0, n, x, best)
     if inner >= 0:
         split = inner
-    inner = _best_in_blocks(g, s, device, server, link, 0, n, x, best - TOLERANCE * best)
+    inner = _best_in_blocks(g, s, device, server, 0, n, x, best - TOLERANCE * best)
     if inner >= 0:
         return inner
     s.cut_base[split] = s.prefix[split]
@@ -146,7 +162,7 @@ def one_cut(
     """The cut of least A + x W: (1, order, splits), as :func:`all_cuts` of a single cut."""
     s = new_scratch(g)
     price(g, s, device, server, link)
-    s.splits[0] = _first_cut(g, s, device, server, link, x)
+    s.splits[0] = _first_cut(g, s, device, server, x)
     return 1, s.order, s.splits
 
 
@@ -157,36 +173,60 @@ def all_cuts(
 
     Cut k keeps ``order[:splits[k]]`` on the device, k < count; the last one all.
     """
-    n = len(g.block)
     s = new_scratch(g)
     price(g, s, device, server, link)
-    s.splits[0] = _first_cut(g, s, device, server, link, x)
+    s.splits[0] = _first_cut(g, s, device, server, x)
     found = 1
-    depth = 0
-    if s.splits[0] < n:
-        s.stack[0], s.stack[1] = s.splits[0], n
-        depth = 2
-    while depth > 0:
-        low, high = s.stack[depth - 2], s.stack[depth - 1]
-        depth -= 2
-        slower = s.cut_base[high] - s.cut_base[low]
-        saved = s.cut_work[low] - s.cut_work[high]
+    waiting = _seeds(g, s, s.splits[0])
+    while waiting > 0:
+        low, high = s.splits[found - 1], s.stack[waiting - 1]
+        if waiting > 1 and _bulges(s, low, high, s.stack[waiting - 2]):
+            waiting -= 1
+            continue
+        if found > 1 and _bulges(s, s.splits[found - 2], low, high):
+            found -= 1
+            continue
+        level = _slope(s, low, high)
         split = -1
-        if high - low > 1 and slower > 0.0 and saved > 0.0:
-            level = slower / saved
+        if high - low > 1 and 0.0 < level < math.inf:
             line = s.cut_base[low] + level * s.cut_work[low]
             line -= TOLERANCE * line
-            split, _ = _best_prefix(g, s, low, high, level, line)
-            if split >= 0:
-                s.cut_base[split] = s.prefix[split]
-                s.cut_work[split] = s.work[split]
-            else:
-                split = _best_in_blocks(g, s, device, server, link, low, high, level, line)
-        if split < 0:
+            split = _best_in_blocks(g, s, device, server, low, high, level, line)
+        if split >= 0:
+            s.stack[waiting] = split
+            waiting += 1
+        else:
             s.splits[found] = high
             found += 1
-        else:
-            s.stack[depth], s.stack[depth + 1] = split, high
-            s.stack[depth + 2], s.stack[depth + 3] = low, split
-            depth += 4
+            waiting -= 1
     return found, s.order, s.splits
+
+
+def _seeds(g: Layout, s: Scratch, low: int) -> int:
+    """Stack the lower hull of the articulation prefixes behind low; returns its height."""
+    n = len(s.order)
+    height = 0
+    for p in range(n, low, -1):
+        if p < n:
+            if g.block[s.order[p]] == g.block[s.order[p - 1]]:
+                continue
+            if s.prefix[p] >= s.prefix[s.stack[height - 1]]:
+                continue
+        s.cut_base[p] = s.prefix[p]
+        s.cut_work[p] = s.work[p]
+        while height > 1 and _bulges(s, p, s.stack[height - 1], s.stack[height - 2]):
+            height -= 1
+        s.stack[height] = p
+        height += 1
+    return height
+
+
+def _slope(s: Scratch, p: int, q: int) -> float:
+    """The weight x at which cuts p < q cost the same."""
+    saved = s.cut_work[p] - s.cut_work[q]
+    return (s.cut_base[q] - s.cut_base[p]) / saved if saved > 0.0 else math.inf
+
+
+def _bulges(s: Scratch, p: int, q: int, r: int) -> bool:
+    """Whether cut q lies on or above the line from cut p to cut r: nowhere strictly best."""
+    return _slope(s, p, q) >= _slope(s, q, r)

@@ -28,7 +28,7 @@ ENGINES = ["python", "numba"] if numba_installed() else ["python"]
 
 @st.composite
 def instances(draw, drawn=None):
-    graph = draw(drawn or graphs(max_operators=9))
+    graph = draw(graphs(max_operators=9) if drawn is None else drawn)
     return (
         graph,
         draw(operator_times(graph)),
@@ -69,6 +69,12 @@ def test_frontier_is_exact_on_larger_graphs(seed):
     instance = random_instance(seed, 20 + 3 * seed)
     found = frontier(*instance)
     assert_frontier(*instance, found)
+
+
+def test_frontier_is_exact_on_many_contended_graphs():
+    for seed in range(100, 400):
+        instance = random_instance(seed, 5 + seed % 7)
+        assert_frontier(*instance, frontier(*instance))
 
 
 def test_larger_graphs_have_many_pieces_inside_blocks():
@@ -251,6 +257,24 @@ def test_an_output_that_the_device_computes_costs_nothing_even_if_the_server_rea
     assert piece.cut.on_device == (0,)
     assert (piece.cut.uploads, piece.cut.downloads) == ((1,), (2,))
     assert piece.cut.crossing_bytes == 4
+
+
+def test_a_prefix_that_is_nowhere_best_leaves_the_chain():
+    # Found by random search: the prefix before operator 5 starts out on the hull of
+    # prefixes, but operators 0..5 and 0..6 together show that it never is best.
+    graph = graph_of(
+        [((1,), (2,)), ((0, 2), (3,)), ((1, 2, 3), (4,)), ((3, 4), (5,)), ((1, 2, 5), (6, 7)),
+         ((5, 6, 7), (8,)), ((7,), (9,)), ((9,), (10,)), ((6, 7), (11,)), ((9, 11), (12,)),
+         ((9,), (13,))],
+        [35, 29, 0, 71, 90, 43, 0, 0, 68, 6, 14, 14, 71, 0], (0, 1), (5, 8, 10, 12, 13),
+    )  # fmt: skip
+    local = [0.314, 0.258, 0.799, 0.31, 0.649, 0.027, 0.127, 0.503, 1.157, 0.556, 0.514]
+    work = [3.301, 1.531, 0.284, 0.564, 0.343, 0.276, 0.768, 0.58, 0.294, 0.052, 0.191]
+    link = Link(35.676, math.inf)
+    found = frontier(graph, local, work, link)
+    assert_frontier(graph, local, work, link, found)
+    assert tuple(range(6)) in [piece.cut.on_device for piece in found.pieces]
+    assert tuple(range(5)) not in [piece.cut.on_device for piece in found.pieces]
 
 
 def test_round_trip_is_paid_by_every_piece_but_local_only():
