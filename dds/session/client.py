@@ -35,7 +35,7 @@ from dds.session.timing import Repeat, Timing
 
 __all__ = ["ClientSession"]
 
-#: Renewals per lease time: two may be lost.
+#: Renewals per lease time; each is repeated until it is answered.
 _RENEWALS = 3
 _PRESENT = frozenset(
     {ClientState.ADMITTED, ClientState.WAITING, ClientState.PLAYING, ClientState.HOLDING}
@@ -144,19 +144,15 @@ class ClientSession:
         if self._silence_at() <= now:
             self._end(ClientEvent.SILENCE)
             return []
-        out: list[ClientMessage] = []
         if self._repeat.due <= now:
             self._repeat.again(now)
             if self._state is ClientState.JOINING:
-                out.append(self._join)
-            elif self._state is ClientState.LEAVING:
-                out += self._farewell()
-            else:
-                self._renew_at = now
-        if self._renew_at <= now and self._welcome is not None:
-            self._renew_at = now + self._welcome.lease_time / _RENEWALS
-            out.append(Renew(self._welcome.lease, self._revision))
-        return out
+                return [self._join]
+            return self._farewell() if self._state is ClientState.LEAVING else self._renew(now)
+        if self._renew_at <= now:
+            self._repeat.start(now)
+            return self._renew(now)
+        return []
 
     def receive(self, message: ServerMessage, now: float) -> list[ClientMessage]:
         """A message came from the server; late and repeated ones are harmless.
@@ -211,9 +207,13 @@ class ClientSession:
 
     def _announce(self, now: float) -> list[ClientMessage]:
         """Tell the newest revision until the server is heard to know it."""
+        if self._welcome is not None:
+            self._repeat.start(now)
+        return self._renew(now)
+
+    def _renew(self, now: float) -> list[ClientMessage]:
         if self._welcome is None:
             return []
-        self._repeat.start(now)
         self._renew_at = now + self._welcome.lease_time / _RENEWALS
         return [Renew(self._welcome.lease, self._revision)]
 

@@ -86,6 +86,11 @@ class MarketServer:
         return self._state
 
     @property
+    def resting(self) -> bool:
+        """Whether the newest shares stand: no epoch is open and none is due."""
+        return self._state is MarketState.SETTLED and self._open_at == math.inf
+
+    @property
     def settled(self) -> Settled | None:
         """How the newest finished epoch ended; those who left since are still in it."""
         return self._last

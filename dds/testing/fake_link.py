@@ -29,7 +29,7 @@ from dds.market.client import Client
 from dds.session.client import ClientSession
 from dds.session.messages import ClientMessage, ServerMessage
 from dds.session.server import Departed, Effect, MarketServer, Send, Settled
-from dds.session.states import ClientState, MarketState
+from dds.session.states import ClientState
 
 __all__ = ["FakeMarket", "Fate", "Fates", "Weather", "perfect", "scripted"]
 
@@ -142,7 +142,7 @@ class FakeMarket:
         """Whether the market rests: every client holds the newest epoch's allocation."""
         last = self.server.settled
         return (
-            self.server.state is MarketState.SETTLED
+            self.server.resting
             and last is not None
             and all(
                 session.state is ClientState.HOLDING

@@ -69,16 +69,16 @@ def play(
     return market
 
 
-@pytest.fixture(name="some_clients")
+@pytest.fixture(scope="session", name="some_clients")
 def _some_clients() -> Callable[..., list[Client]]:
     return some_clients
 
 
-@pytest.fixture(name="some_server")
+@pytest.fixture(scope="session", name="some_server")
 def _some_server() -> Callable[..., MarketServer]:
     return some_server
 
 
-@pytest.fixture(name="play")
+@pytest.fixture(scope="session", name="play")
 def _play() -> Callable[..., FakeMarket]:
     return play

@@ -363,3 +363,29 @@ def test_no_timer_runs_before_anybody_came(some_server) -> None:
     server = some_server(Clearing(2.0))
     assert server.next_timeout() is None
     assert server.tick(1e9) == []
+
+
+def test_the_last_of_those_that_cannot_be_served_together_has_to_go(some_server) -> None:
+    server = some_server(Clearing(1.0), quorum=3, timing=TIMING)
+    leases = admit(server, "z", "a", "local")  # z came first
+    posts = open_epoch(server)
+    departed: list[Departed] = []
+    while not departed:
+        batch, posts = posts, {}
+        for peer, post in batch.items():
+            effects = server.receive(peer, bid(post, 0.0 if peer == "local" else 0.8), 1.0)
+            departed += [e for e in effects if isinstance(e, Departed)]
+            posts |= {e.peer: e.message for e in effects if isinstance(e, Send)}
+    assert departed == [Departed(leases["a"], "a", Code.INFEASIBLE)]
+    assert "at any price" in posts["a"].message
+    assert set(open_epoch(server, 1.5)) == {"z", "local"}
+
+
+def test_a_market_rests_when_nothing_is_open_or_due(some_server) -> None:
+    server = some_server(Clearing(2.0), timing=TIMING)
+    leases = admit(server, "a")
+    assert not server.resting
+    finish(server, open_epoch(server))
+    assert server.resting
+    server.receive("a", Renew(leases["a"], 2), 2.0)
+    assert not server.resting
