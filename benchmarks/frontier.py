@@ -6,7 +6,8 @@ For each zoo model, compiled (where numba is installed) and in plain Python:
 `search`, from arrays to arrays (all cuts as a permutation and its splits), and
 `frontier`, the public call, which also checks its input and makes the pieces with
 the names of all that crosses. Against one s-t cut at one share, from arrays to
-arrays too (for networkx: graph to sets), by networkx (preflow-push), scipy (Dinic, 32-bit capacities)
+arrays too (for networkx: graph to sets), by networkx (preflow-push), scipy (Dinic,
+32-bit capacities)
 and, where importable, ortools. What depends on the graph alone is prepared for
 everybody before the clock starts (for us `network`, for the peers their arc
 lists, CSR matrix and DiGraph, with capacities already scaled to integers). The

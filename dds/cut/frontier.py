@@ -48,7 +48,7 @@ def frontier(
     Source: Eisner and Severance (1976) on a minimum cut per breakpoint, nested as
     in Gallo, Grigoriadis and Tarjan (1989).
 
-    >>> from dds.cut import frontier
+    >>> from dds.cut.frontier import frontier
     >>> from dds.costs import Link
     >>> from dds.model.graph import ModelGraph, Operator, Tensor
     >>> tensors = tuple(Tensor(name, (), "float32", 100) for name in "abc")

@@ -1,3 +1,5 @@
+import doctest
+import importlib
 import math
 
 import numpy as np
@@ -275,6 +277,12 @@ def test_a_prefix_that_is_nowhere_best_leaves_the_chain():
     assert_frontier(graph, local, work, link, found)
     assert tuple(range(6)) in [piece.cut.on_device for piece in found.pieces]
     assert tuple(range(5)) not in [piece.cut.on_device for piece in found.pieces]
+
+
+def test_the_example_in_the_documentation_is_true():
+    done = doctest.testmod(importlib.import_module("dds.cut.frontier"))
+    assert done.attempted > 0
+    assert done.failed == 0
 
 
 def test_round_trip_is_paid_by_every_piece_but_local_only():
