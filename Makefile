@@ -17,7 +17,7 @@ $(VENV)/stamp: pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (about a minute, once) ..."
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check \
-	  --constraint constraints.txt --editable '.[fast,server,plot,test]'
+	  --constraint constraints.txt --editable '.[fast,server,plot,test,docs]'
 	@touch $@
 
 demo: $(VENV)/stamp ## the main job: eight clients, one server, one market, real inferences
@@ -33,8 +33,9 @@ lint: $(VENV)/stamp
 types: $(VENV)/stamp
 	@$(RUN) -m mypy
 
-docs: $(VENV)/stamp ## check the documentation: links, commands, docstrings, examples
-	@$(RUN) -m pytest -q tests/docs
+docs: $(VENV)/stamp ## build the documentation as a site in out/docs; warnings are errors
+	@$(RUN) -m sphinx -q -W --keep-going -b html docs out/docs
+	@echo "open out/docs/index.html"
 
 check: lint types docs test ## everything CI runs, short of the demo
 
@@ -51,7 +52,7 @@ proto: ## regenerate the gRPC stubs and fail when the committed ones differ
 
 upgrade: ## resolve the newest versions and rewrite constraints.txt
 	@rm -rf .venv-upgrade && $(PYTHON) -m venv .venv-upgrade
-	@.venv-upgrade/bin/python -m pip install --quiet --disable-pip-version-check '.[fast,server,plot,test]' hatchling
+	@.venv-upgrade/bin/python -m pip install --quiet --disable-pip-version-check '.[fast,server,plot,test,docs]' hatchling
 	@(head -2 constraints.txt; .venv-upgrade/bin/python -m pip freeze --exclude dds) > constraints.new
 	@mv constraints.new constraints.txt && rm -rf .venv-upgrade
 
