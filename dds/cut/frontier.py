@@ -35,7 +35,8 @@ def frontier(
     graph: the model; device, server: a :class:`dds.costs.Device`, a profile, or
     seconds per operator (server: on one reference core, > 0); link: the client's.
     engine: "numba" or "python" to insist on one, None for the fastest installed;
-    both give the same cuts.
+    both give the same cuts.  numba takes about a second to start, and tens of seconds
+    to compile the first time ever: for a few frontiers "python" is faster.
 
     The pieces stand by rising A and falling W, local-only last; their cuts are
     nested, each keeping more on the device; each is strictly best at some share
