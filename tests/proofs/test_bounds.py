@@ -96,7 +96,7 @@ def test_a_fixed_price_claim_holds_iff_the_grid_says_so(
         assert min(costs) < level
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_a_tariff_claim_is_never_shown_wrongly(games: ModuleType, data: st.DataObject) -> None:
     """Whatever the witness, and tight for the right one."""
@@ -145,3 +145,14 @@ def test_a_quantised_claim_says_what_is_wrong(witness: Fraction | None, reason: 
     doubt = at_tariff(claim, tariff, Fraction(0), witness)
     assert doubt is not None
     assert reason in doubt
+
+
+def test_two_equally_good_neighbours_are_both_witnesses() -> None:
+    """work = n (n + 1) q^2 p makes n and n + 1 quanta cost the same: here 2 and 3."""
+    tariff = read_tariff({"tariff": {"kind": "flat", "price": 1.0, "capacity": None}}, None)
+    work, quantum = Fraction(6, 16), Fraction(1, 4)
+    best = work / (2 * quantum) + 2 * quantum
+    claim = Claim(Fraction(0), best, work, Fraction(0), None, quantum)
+    for n in (2, 3):
+        assert at_tariff(claim, tariff, Fraction(0), n * quantum) is None
+    assert at_tariff(claim, tariff, Fraction(0), 4 * quantum) is not None

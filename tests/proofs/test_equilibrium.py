@@ -306,6 +306,19 @@ def test_ties_are_filled_as_far_as_they_fit(games: ModuleType) -> None:
     assert "below pi" in reasons(check(games.tied(2, 5.0, 2, rising)))
 
 
+def test_a_tie_between_none_and_all_that_a_client_may_buy(games: ModuleType) -> None:
+    """w = 1, A = (0, 1), W = (1/4, 0), max_share 1/2: tied at price 1."""
+    row = games.client("a", 1.0, [[0.0, 0.25], [1.0, 0.0]], 0.0, 0.5)
+    entry = {**row, "piece": 1, "share": 0.0, "latency_s": 1.0, "payment": 0.0, "regret": 0.0,
+             "share_below": 0.5, "piece_below": 0}  # fmt: skip
+    tariff = {"kind": "clearing", "capacity": 0.25}
+    below = 1 - 2.0**-50
+    document = games.finish("competitive", tariff, None, 1.0, Fraction(0), [entry], below)
+    assert check(document).verified
+    entry["share_below"] = 0.5 * (1 - 1e-6)
+    assert "but for piece 1 it costs only 1.0" in reasons(check(document))
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
