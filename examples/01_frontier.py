@@ -1,4 +1,4 @@
-"""Where should a model be cut, and how does the answer depend on the server share?
+"""Where a model should be cut, and how the answer depends on the server share.
 
 A Raspberry Pi 4 behind WiFi runs VGG-19 with the help of an edge server.
 """

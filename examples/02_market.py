@@ -1,4 +1,4 @@
-"""Three clients share one core: who offloads, at what price, and can it be proved?"""
+"""Three clients share one core: who offloads, at what price, and a proof of it."""
 
 from dds import Barrier, Clearing, Client, Frontier, nash
 from proofs.check import check

@@ -52,7 +52,9 @@ def test_imports_point_the_right_way(path: Path) -> None:
     if package == "dds" and not place.startswith("dds/cli/"):
         assert "proofs" not in names, f"{place}: only the command line calls the checker"
     if not place.startswith("dds/wire/") and place not in GRPC_FILES:
-        assert not names & {"grpc", "grpc_health", "grpc_reflection"}, f"{place} must not touch grpc"
+        assert not names & {"grpc", "grpc_health", "grpc_reflection"}, (
+            f"{place} must not touch grpc"
+        )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_sessions_have_no_clock_and_no_sockets() -> None:
 def test_import_dds_stays_light() -> None:
     heavy = ("grpc", "onnx", "onnxruntime", "numba", "matplotlib", "rich", "scipy", "networkx")
     code = f"import sys, dds; print([m for m in {heavy!r} if m in sys.modules])"
-    done = subprocess.run(  # noqa: S603 -- our own interpreter, our own code
+    done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout.strip() == "[]"
