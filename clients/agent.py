@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clients.errors import CallFailed, MarketRefused
 from clients.link import ShapedLink
 from clients.offload import Offload
 from clients.player import Player
-from clients.results import compare, cut_summary, market_summary
+from clients.results import certificate, compare, cut_summary, market_summary
 from clients.runner import DeviceRunner
 from clients.server import Server
 from dds.costs import Device, Link, Timing, operator_times, server_times
@@ -32,6 +33,7 @@ from dds.market.client import Client
 from dds.model.graph import ModelGraph
 from dds.profile.profile import Profile
 from dds.profile.runtime import random_inputs
+from dds.session.answers import Settlement
 from dds.session.client import ClientSession
 from dds.session.messages import Bid, Post, Quotation, Terms
 from dds.session.states import ClientState
@@ -41,6 +43,9 @@ __all__ = ["STRATEGIES", "Agent", "AgentConfig", "Prepared", "prepare"]
 STRATEGIES = ("dds", "local-only", "edge-only")
 
 Array = NDArray[Any]
+#: Seconds within which news of another allocation arrives.
+_NEWS = 0.5
+
 #: Told of everything that happens, as one JSON object each.
 Emit = Callable[[Mapping[str, Any]], None]
 #: Waits until whoever runs several agents lets this one go on; told where it stands.
@@ -210,7 +215,7 @@ class Agent:
             messages = {"sent": player.sent, "received": player.received}
             link = ShapedLink(config.link)
             with Offload(self._model, self._graph, self._server, config.slowdown, link) as offload:
-                result = await self._play_out(strategy, player, client, offload)
+                result = await self._play_out(strategy, player, client, offload, terms)
         return {**result, "messages": messages["sent"], "messages_received": messages["received"]}
 
     def _measures(self, terms: Terms) -> bool:
@@ -232,37 +237,44 @@ class Agent:
         return Frontier((score(nothing, server_times(self._graph, server), self._config.link),))
 
     async def _play_out(
-        self, strategy: str, player: Player, client: Client, offload: Offload
+        self, strategy: str, player: Player, client: Client, offload: Offload, terms: Terms
     ) -> dict[str, Any]:
         """Upload and infer at the allocation in force, which may change on the way."""
         latencies: list[float] = []
         epoch = -1
-        for index in range(self._config.inferences):
-            settlement = player.session.settlement
-            lease = player.session.lease
-            assert settlement is not None  # noqa: S101 -- it is HOLDING
-            assert lease is not None  # noqa: S101
-            piece = client.frontier.pieces[settlement.piece]
-            assert piece.cut is not None  # noqa: S101 -- this agent made every piece from a cut
-            if settlement.allocation.epoch != epoch:
-                epoch = settlement.allocation.epoch
-                summary = {**market_summary(settlement),
-                           "cut": cut_summary(self._graph, piece.cut)}  # fmt: skip
+        while True:
+            lease, held = _holding(player)
+            cut = client.frontier.pieces[held.piece].cut
+            assert cut is not None  # noqa: S101 -- this agent made every piece from a cut
+            if held.allocation.epoch != epoch:
+                epoch = held.allocation.epoch
+                summary = {**market_summary(held), "cut": cut_summary(self._graph, cut)}
                 self._emit({"event": "allocated", "strategy": strategy, **summary})
-                uploaded = await offload.prepare(piece.cut, lease, self._inputs(index))
-                self._emit({"event": "uploaded", "strategy": strategy, "bytes": uploaded.bytes,
-                            "known": uploaded.known})  # fmt: skip
-            if index == 0:
+                upload = await offload.prepare(cut, lease, self._inputs(0))
+                self._emit({"event": "uploaded", "strategy": strategy, "bytes": upload.bytes,
+                            "known": upload.known})  # fmt: skip
+            if not latencies:
                 await self._pause(strategy, "infer")
-            done = await offload.infer(self._inputs(index), lease, settlement.latency)
+            index = len(latencies)
+            try:
+                done = await offload.infer(self._inputs(index), lease, held.latency)
+            except CallFailed:
+                # The share may be another now, of which this side has not heard yet.
+                await asyncio.sleep(_NEWS)
+                if _holding(player) == (lease, held):
+                    raise
+                continue
             self._record(strategy, index, done.outputs, done.latency,
-                         predicted_latency_s=settlement.latency, device_s=done.device,
+                         predicted_latency_s=held.latency, device_s=done.device,
                          device_cpu_s=done.device_cpu, network_s=done.network,
                          network_overhead_s=done.network_overhead, server_s=done.server,
                          server_cpu_s=done.server_cpu)  # fmt: skip
             latencies.append(done.latency)
+            if len(latencies) == self._config.inferences:
+                break
         await self._pause(strategy, "leave")
-        return {**summary, "measured_latency_s": latencies}
+        return {**summary, **certificate(client, held, terms),
+                "measured_latency_s": latencies}  # fmt: skip
 
     # ---- small parts -----------------------------------------------------------------------
 
@@ -276,3 +288,11 @@ class Agent:
         self._outputs.setdefault(strategy, []).append(outputs)
         self._emit({"event": "inference", "strategy": strategy, "index": index,
                     "latency_s": latency, **more})  # fmt: skip
+
+
+def _holding(player: Player) -> tuple[str, Settlement]:
+    """The lease and what it holds; raises MarketRefused when the market has let go of it."""
+    lease, settlement = player.session.lease, player.session.settlement
+    if lease is None or settlement is None or player.ended:
+        raise MarketRefused(f"the market let go of {player.session.name!r}; join again")
+    return lease, settlement

@@ -60,12 +60,17 @@ class Player:
     async def __aexit__(self, *_: object) -> None:
         """Leave the market, if still in it, and close the stream."""
         with contextlib.suppress(MarketRefused, TimeoutError):
-            if self.session.state not in _ENDED:
+            if not self.ended:
                 self._send(self.session.release(self._clock()))
                 await asyncio.wait_for(self.until(ClientState.LEFT), 2.0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the session is over, for whatever reason."""
+        return self.session.state in _ENDED
 
     def update(self, client: Client) -> None:
         """Enter the game with these costs, or change them."""
@@ -89,7 +94,7 @@ class Player:
 
     def _reached(self, states: Sequence[ClientState]) -> bool:
         state = self.session.state
-        return state in states or state in _ENDED or any(task.done() for task in self._tasks)
+        return state in states or self.ended or any(task.done() for task in self._tasks)
 
     def _send(self, messages: Sequence[ClientMessage]) -> None:
         for message in messages:
@@ -109,14 +114,14 @@ class Player:
 
     async def _read(self) -> None:
         """Read the stream; open another when it breaks."""
-        while self.session.state not in _ENDED:
+        while not self.ended:
             try:
                 async for message in self._server.play(self._queued()):
                     await self._receive(message)
             except CallFailed as error:
                 if error.status not in _BROKEN:
                     raise
-            if self.session.state not in _ENDED:
+            if not self.ended:
                 await asyncio.sleep(_RECONNECT)
                 self._outgoing = asyncio.Queue()
                 self._send(self.session.reconnected(self._clock()))
@@ -140,7 +145,7 @@ class Player:
 
     async def _tick(self) -> None:
         """Run the session's timers."""
-        while self.session.state not in _ENDED:
+        while not self.ended:
             due = self.session.next_timeout()
             now = self._clock()
             if due is not None and due <= now:

@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dds.cut.pieces import Cut
+from dds.market.certificate import Public, certificate_row
+from dds.market.client import Client
 from dds.model.graph import ModelGraph
 from dds.session.answers import Settlement
+from dds.session.messages import Terms
 
-__all__ = ["ATOL", "RTOL", "Difference", "compare", "cut_summary", "market_summary"]
+__all__ = ["ATOL", "RTOL", "Difference", "certificate", "compare", "cut_summary", "market_summary"]
 
 #: A split model's outputs match the whole model's when np.allclose says so with these.
 RTOL, ATOL = 1e-4, 1e-5
@@ -80,4 +83,38 @@ def market_summary(settlement: Settlement) -> dict[str, Any]:
         "regret": settlement.regret,
         "predicted_latency_s": settlement.latency,
         "objections": list(settlement.objections),
+    }
+
+
+def certificate(client: Client, settlement: Settlement, terms: Terms) -> dict[str, Any]:
+    """What this client can prove: the public part of the certificate, and its own row.
+
+    Together with the rows of all others they make the certificate of the equilibrium
+    (docs/certificates.md).  The row shows the client's costs; the market never asks for it.
+    """
+    allocation = settlement.allocation
+    below = allocation.below
+    public = Public(
+        concept="nash",
+        tariff=terms.tariff,
+        quantum=terms.quantum,
+        price=allocation.price,
+        price_below=below.price if below else None,
+    )
+    row = certificate_row(
+        client,
+        public,
+        allocation.share,
+        allocation.others,
+        share_below=below.share if below else None,
+    )
+    return {
+        "public": {
+            "concept": public.concept,
+            "tariff": terms.tariff.to_json(),
+            "quantum": None if public.quantum is None else str(public.quantum),
+            "price": public.price,
+            "price_below": public.price_below,
+        },
+        "certificate_row": row,
     }

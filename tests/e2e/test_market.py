@@ -1,14 +1,20 @@
 """The whole loop: profile, play, upload, infer, leave."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
 import dds
 from dds.cut.pieces import Frontier
+from dds.market.certificate import Certificate, Public, assemble
 from dds.market.client import Client
-from dds.market.tariff import Barrier, Clearing, Tariff
+from dds.market.tariff import Barrier, Clearing
+from dds.market.tariff_base import Tariff
+from dds.market.tariff_json import tariff_from_json
+from proofs.check import check
+from proofs.document import parse
 
 FLEET = {
     "anna": ("zoo:squeezenet", "24", "1.0"),
@@ -37,6 +43,15 @@ def library_answer(pieces: dict[str, Any], tariff: Tariff) -> dict[str, float]:
     return dict(zip(found.clients, found.shares, strict=True))
 
 
+def certificate(results: list[dict[str, Any]]) -> Certificate:
+    """What the clients' rows prove together."""
+    public = results[0]["public"]
+    assert all(result["public"] == public for result in results)
+    tariff, quantum = tariff_from_json(public["tariff"]), Fraction(public["quantum"])
+    known = Public(public["concept"], tariff, quantum, public["price"], public["price_below"])
+    return assemble(known, [result["certificate_row"] for result in results])
+
+
 @pytest.mark.parametrize(
     ("tariff", "flags"),
     [
@@ -63,13 +78,18 @@ def test_processes_play_to_the_librarys_equilibrium_and_infer(
             assert client.next("waiting")["before"] == before
         for client in clients.values():
             client.say()
+    proven = []
     for client in clients.values():
-        for result in client.next("done")["strategies"].values():
+        done = client.next("done")
+        for result in done["strategies"].values():
             assert result["outputs_match"]
             assert result["max_abs_difference"] == 0.0
             assert len(result["measured_latency_s"]) == 2
+        proven.append(done["strategies"]["dds"])
         assert client.process.wait(60) == 0
     assert server.stop() == 0
+    verdict = check(parse(certificate(proven).to_json().encode()))
+    assert verdict.verified, verdict.reasons
 
 
 def test_the_same_clients_meet_again_in_a_second_market(serve: Any, join: Any) -> None:
