@@ -1,0 +1,76 @@
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clients.agent import AgentConfig
+from clients.cli import build_parser, main, read_config
+from dds.costs import Link
+from dds.errors import InvalidInput
+
+NEEDED = "--server s:1 --model zoo:squeezenet --uplink 8 --downlink 16"
+
+
+def config(flags: str = "") -> AgentConfig:
+    return read_config(build_parser().parse_args(f"{NEEDED} {flags}".split()))
+
+
+def test_units_are_si_inside(tmp_path: Path) -> None:
+    made = config(
+        "--rtt 20ms --device-slowdown 6 --value-of-time 2 --min-share 0.5 --max-share 4 --name cam "
+        f"--inferences 2 --strategy dds,edge-only --seed 7 --cache {tmp_path}"
+    )
+    assert made.link == Link(1e6, 2e6, 0.02)
+    assert (made.slowdown, made.value_of_time) == (6.0, 2.0)
+    assert (made.min_share, made.max_share) == (0.5, 4.0)
+    assert (made.name, made.inferences, made.seed) == ("cam", 2, 7)
+    assert made.strategies == ("dds", "edge-only")
+    assert made.cache == tmp_path
+
+
+def test_a_client_need_not_name_its_bounds() -> None:
+    made = config("--no-cache")
+    assert (made.min_share, made.max_share) == (0.0, math.inf)
+    assert made.strategies == ("dds",)
+    assert made.cache is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        ("--uplink fast", "--uplink"),
+        ("--uplink 0", "uplink"),
+        ("--rtt 5lightyears", "--rtt"),
+        ("--strategy best", "'best' is not one of"),
+        ("--strategy dds,dds", "none twice"),
+        ("--inferences 0", "inferences"),
+        ("--device-slowdown 0", "slowdown"),
+        ("--max-share many", "--max-share"),
+    ],
+)
+def test_wrong_flags_are_one_line(
+    flags: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InvalidInput, match=complaint):
+        config(flags)
+    assert main(f"{NEEDED} {flags}".split()) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("model", ["zoo:nothing", "missing.onnx"])
+def test_a_model_that_does_not_exist_is_one_line(
+    model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = NEEDED.replace("zoo:squeezenet", model).split()
+    assert main(flags) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_help_has_units_and_an_example() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "clients", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "units: " in done.stdout
+    assert "example: " in done.stdout
