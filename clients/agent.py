@@ -73,8 +73,8 @@ class AgentConfig:
     inferences: int = 3
     strategies: tuple[str, ...] = ("dds",)
     seed: int = 0
-    repeats: int = 5
-    budget: float = 0.5
+    repeats: int = 40
+    budget: float = 0.4
     cache: Path | None = None
 
     def __post_init__(self) -> None:
