@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dds.demo.scenario import LINKS, Participant, Scenario
+from dds.errors import InternalError
+
+if TYPE_CHECKING:
+    from dds.market.certificate import Public
 
 __all__ = ["ClientRow", "Run", "assemble", "run_document"]
 
@@ -105,11 +110,12 @@ def assemble(
     Each client proves its own row; the public part is the same in all of them, so joining
     needs nobody's private numbers but those the rows show.
     """
-    from dds.market.certificate import assemble as join
+    from dds.market import certificate
+    from dds.market.tariff_json import tariff_from_json
 
     ordered = [done[participant.name] for participant in scenario.participants]
     results = [event["strategies"]["dds"] for event in ordered]
-    certificate = join(results[0]["public"], [result["certificate_row"] for result in results])
+    certificate = join(_public(results), [result["certificate_row"] for result in results])
     return Run(
         scenario=scenario,
         tariff=tariff,
@@ -117,9 +123,27 @@ def assemble(
             client_row(participant, event)
             for participant, event in zip(scenario.participants, ordered, strict=True)
         ),
-        equilibrium=certificate,
+        equilibrium=certificate.assemble(public, [result["certificate_row"] for result in results]),
         rounds=max(result["rounds"] for result in results),
         wall_seconds=wall_seconds,
+    )
+
+
+def _public(results: Sequence[Mapping[str, Any]]) -> Public:
+    """What every client was told of the outcome; InternalError if they were told otherwise."""
+    from dds.market.certificate import Public
+    from dds.market.tariff_json import tariff_from_json
+
+    told = results[0]["public"]
+    if any(result["public"] != told for result in results):
+        raise InternalError("the clients were told different prices or rules")
+    quantum = told["quantum"]
+    return Public(
+        concept=told["concept"],
+        tariff=tariff_from_json(told["tariff"]),
+        quantum=None if quantum is None else Fraction(quantum),
+        price=told["price"],
+        price_below=told["price_below"],
     )
 
 
