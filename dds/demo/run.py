@@ -110,8 +110,7 @@ def assemble(
     Each client proves its own row; the public part is the same in all of them, so joining
     needs nobody's private numbers but those the rows show.
     """
-    from dds.market import certificate
-    from dds.market.tariff_json import tariff_from_json
+    from dds.market.certificate import assemble as join
 
     ordered = [done[participant.name] for participant in scenario.participants]
     results = [event["strategies"]["dds"] for event in ordered]
@@ -123,7 +122,7 @@ def assemble(
             client_row(participant, event)
             for participant, event in zip(scenario.participants, ordered, strict=True)
         ),
-        equilibrium=certificate.assemble(public, [result["certificate_row"] for result in results]),
+        equilibrium=certificate,
         rounds=max(result["rounds"] for result in results),
         wall_seconds=wall_seconds,
     )
