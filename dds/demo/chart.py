@@ -67,9 +67,8 @@ def _draw_latency(run: Run, axes: Axes) -> None:
         fontsize=8,
     )
     axes.invert_yaxis()
-    axes.set_xscale("log")
-    axes.set_xlabel("measured latency of one inference, s (log scale)")
-    axes.grid(axis="x", which="both", alpha=0.25)
+    axes.set_xlabel("measured latency of one inference, s")
+    axes.grid(axis="x", alpha=0.25)
     axes.set_axisbelow(True)
     axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False)
 

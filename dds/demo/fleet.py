@@ -96,7 +96,7 @@ async def play(
         finally:
             watch.cancel()
             everyone.cancel()
-            await asyncio.gather(watch, *relays, return_exceptions=True)
+            await asyncio.gather(watch, everyone, *relays, return_exceptions=True)
 
 
 class _Step:
