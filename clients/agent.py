@@ -25,7 +25,7 @@ from clients.results import certificate, compare, cut_summary, market_summary
 from clients.runner import DeviceRunner
 from clients.server import Server
 from dds.costs import Device, Link, Timing, operator_times, server_times
-from dds.cut.frontier import frontier
+from dds.cut.solver import frontier
 from dds.cut.network import make_cut, score
 from dds.cut.pieces import Frontier
 from dds.errors import InvalidInput

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dds.costs.device import DEVICES, Device
     from dds.costs.link import Link
-    from dds.cut.frontier import frontier
+    from dds.cut.solver import frontier
     from dds.cut.pieces import Frontier
     from dds.errors import DdsError, Infeasible, InvalidInput
     from dds.market.client import Client
@@ -73,7 +73,7 @@ _HOME = {
     "PiecewiseLinear": "dds.market.tariff",
     "Power": "dds.market.tariff",
     "competitive": "dds.market.equilibrium",
-    "frontier": "dds.cut.frontier",
+    "frontier": "dds.cut.solver",
     "load_model": "dds.model.importer",
     "nash": "dds.market.equilibrium",
 }

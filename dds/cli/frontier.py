@@ -59,7 +59,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load, cut, print."""
-    from dds.cut.frontier import frontier
+    from dds.cut.solver import frontier
     from dds.model.importer import load_model
 
     graph = load_model(_read(args.model), shapes=model_shapes(args))

@@ -1,8 +1,8 @@
 """Where the search for cuts runs: compiled by numba, or as plain Python.
 
-Both run the very same functions (of ``kernel``, ``block`` and ``parametric``) and
-take the same decisions; compiled code works on numpy arrays, plain Python on
-lists.  numba is imported at the first cut, never before.
+Both run the very same functions (of the modules in ``_MODULES``) and take the same
+decisions; compiled code works on numpy arrays, plain Python on lists.  numba is
+imported by :func:`prepare` alone.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dds.costs.link import Link
-from dds.cut import block, kernel, parametric
+from dds.cut import block, crossing, kernel, layout, parametric
 from dds.cut.network import Network
 from dds.errors import InvalidInput
 
-__all__ = ["numba_installed", "run", "use_compiled"]
+__all__ = ["Found", "numba_installed", "prepare", "ready", "run", "use_compiled"]
 
-#: What is compiled together.
-_MODULES = (kernel, block, parametric)
-#: one_cut and all_cuts of dds.cut.parametric.
-Search: TypeAlias = Callable[..., tuple[int, Any, Any]]
+#: What is compiled together, callees first.
+_MODULES = (kernel, layout, block, crossing, parametric)
+
+#: What a search returns (see dds.cut.crossing.describe): the count, then columns.
+Found: TypeAlias = tuple[int, Any, Any, Any, Any, Any]
 
 
 @cache
@@ -37,13 +38,20 @@ def numba_installed() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-def use_compiled(engine: str | None) -> bool:
-    """What ``engine`` asks for: "numba", "python", or None for the fastest there is.
+def ready() -> bool:
+    """Whether this process has the compiled search."""
+    return prepare.cache_info().currsize > 0
 
+
+def use_compiled(engine: str | None) -> bool:
+    """What ``engine`` asks for: "numba", "python", or None to never wait for a compiler.
+
+    None is the compiled search once :func:`prepare` or engine "numba" has made it
+    ready in this process, plain Python before.
     Raises InvalidInput for another name, and for "numba" where it is not installed.
     """
     if engine is None:
-        return numba_installed()
+        return ready()
     if engine == "numba" and not numba_installed():
         raise InvalidInput("engine 'numba' is not installed; pip install 'dds[fast]'")
     if engine not in ("numba", "python"):
@@ -52,30 +60,39 @@ def use_compiled(engine: str | None) -> bool:
 
 
 def run(
-    search: Search,
     net: Network,
     local: NDArray[np.float64],
     work: NDArray[np.float64],
     link: Link,
     x: float,
+    every: bool,
     engine: str | None,
-) -> tuple[NDArray[np.int64], list[int]]:
-    """(order, splits) of a search of :mod:`dds.cut.parametric`; engine: :func:`use_compiled`."""
-    price = (link.uplink, link.downlink, link.rtt)
+) -> Found:
+    """The search of :mod:`dds.cut.parametric`; engine: see :func:`use_compiled`.
+
+    Columns are numpy arrays or lists, as the engine has it.
+    """
     if use_compiled(engine):
-        count, order, splits = _compiled()[search.__name__](net.arrays, local, work, price, x)
-        return order, splits[:count].tolist()
-    count, order, splits = search(net.lists, local.tolist(), work.tolist(), price, x)
-    return np.array(order, np.int64), splits[:count]
+        return prepare()(*net.arrays, local, work, link.uplink, link.downlink, link.rtt, x, every)
+    return parametric.search(
+        net.graph, net.sizes, local.tolist(), work.tolist(),
+        link.uplink, link.downlink, link.rtt, x, every,
+    )  # fmt: skip
 
 
 @cache
-def _compiled() -> dict[str, Search]:
-    """The functions of both modules, compiled: once per process, cached on disk.
+def prepare() -> Callable[..., Found]:
+    """Make the compiled search ready, so that from now on None uses it; returns it.
 
-    Each is given a copy of its globals in which its siblings are compiled too:
-    the modules themselves stay plain Python.
+    Compiling takes seconds, the first time ever; then it is cached on disk, and
+    loading takes a fraction of a second, most of it to import numba.  A plain search
+    of a common model takes about a millisecond: prepare where hundreds of frontiers
+    are to come, as in a scheduler.  Raises InvalidInput where numba is not installed.
+
+    Each function is given a copy of its globals in which its siblings are compiled
+    too: the modules themselves stay plain Python.
     """
+    use_compiled("numba")
     import numba
 
     scope: dict[str, Any] = {"__name__": parametric.__name__}
@@ -86,24 +103,29 @@ def _compiled() -> dict[str, Search]:
                 plain[name] = FunctionType(value.__code__, scope, name)
             else:
                 scope.setdefault(name, value)
-    plain["_new_ints"] = _int_array
-    plain["_new_floats"] = _float_array
+    plain["int_table"] = _int_table
+    plain["float_table"] = _float_table
+    entry = plain.pop(parametric.search.__name__)
+    for name, function in plain.items():
+        scope[name] = numba.njit(error_model="numpy", no_cpython_wrapper=True)(function)
     # numba's cache notices a change of the file a function is in, not of one it calls
     # into; a digest of all of them in the name does.
     sources = "".join(inspect.getsource(module) for module in _MODULES)
-    digest = hashlib.sha256(sources.encode()).hexdigest()[:16]
-    for name, function in plain.items():
-        function.__qualname__ = f"{name}_{digest}"
-        try:
-            scope[name] = numba.njit(cache=True)(function)
-        except RuntimeError:  # nowhere to write: compile anew in each process
-            scope[name] = numba.njit(function)
-    return scope
+    entry.__qualname__ = f"search_{hashlib.sha256(sources.encode()).hexdigest()[:16]}"
+    column, table = numba.float64[::1], numba.float64[:, ::1]
+    seconds = [numba.float64] * 4
+    signature = (numba.int64[:, ::1], table, column, column, *seconds, numba.boolean)
+    try:
+        compiled = numba.njit(signature, error_model="numpy", cache=True)(entry)
+    except RuntimeError:  # nowhere to write: compile anew in each process
+        compiled = numba.njit(signature, error_model="numpy")(entry)
+    search: Callable[..., Found] = compiled
+    return search
 
 
-def _int_array(size: int) -> NDArray[np.int64]:
-    return np.empty(size, np.int64)
+def _int_table(columns: int, size: int) -> NDArray[np.int64]:
+    return np.empty((columns, size), np.int64)
 
 
-def _float_array(size: int) -> NDArray[np.float64]:
-    return np.empty(size, np.float64)
+def _float_table(columns: int, size: int) -> NDArray[np.float64]:
+    return np.empty((columns, size), np.float64)

@@ -20,18 +20,18 @@ None of this depends on times or link, so it is done once per graph.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dds.costs.link import Link
-from dds.cut.block import BARRED, INFINITE, Layout
+from dds.costs.once import once_per_graph
+from dds.cut.block import BARRED, INFINITE
 from dds.cut.pieces import Cut, Piece
 from dds.cut.structure import blocks, open_bytes, reduction, through_bytes
 from dds.errors import InvalidInput
@@ -45,82 +45,101 @@ _MOST_BYTES = 2**53
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """The flow network of one graph, and the way back from it to cuts.
+    """The flow network of one graph.
 
-    arrays: its layout for compiled code, numpy; lists: the same for plain Python;
-    bytes: per tensor; read: the tensors that are read, ascending; made_by: their
-    producers, -1 for a model input; readers: their maximal consumers, one after the
-    other, those of read[i] from reader_start[i] on; returned: (tensor, producer) of
-    the model outputs that operators produce, by tensor.
+    graph, sizes: the columns that :mod:`dds.cut.layout` lists, for plain Python;
+    operators: 0..n-1; block_begin: per position 0..n the position where its block
+    begins, so that the cut of p operators keeps all those in front of block_begin[p].
     """
 
-    arrays: Layout
-    bytes: tuple[int, ...]
-    read: NDArray[np.int64]
-    made_by: NDArray[np.int64]
-    readers: NDArray[np.int64]
-    reader_start: NDArray[np.int64]
-    returned: tuple[tuple[int, int], ...]
+    graph: tuple[list[int], ...]
+    sizes: tuple[list[float], ...]
+    operators: tuple[int, ...]
+    block_begin: tuple[int, ...]
 
     @cached_property
-    def lists(self) -> Layout:
-        """The layout as Python lists."""
-        columns: list[Any] = [np.asarray(column).tolist() for column in self.arrays]
-        return Layout(*columns)
-
-    @property
-    def size(self) -> int:
-        """Number of operators."""
-        return len(self.arrays.block)
-
-    def cuts(
-        self, order: NDArray[np.int64], splits: Sequence[int], local: NDArray[np.float64]
-    ) -> list[Cut]:
-        """The way back: for each p in splits the cut that keeps ``order[:p]`` on the device.
-
-        order: a permutation of the operators; every ``order[:p]`` closed under
-        predecessors; local: device times, s.
-        """
-        rank = np.empty(len(order) + 1, np.int64)
-        rank[order] = np.arange(len(order))
-        rank[-1] = -1  # producer -1: a model input is on the device from the start
-        made = rank[self.made_by]
-        # Sent by the cuts p with made < p <= last: produced on the device, not all read there.
-        last = np.maximum.reduceat(rank[self.readers], self.reader_start) if len(made) else made
-        operators = order.tolist()
-        elapsed = [0.0, *np.add.accumulate(local[order]).tolist()]
-        cuts = []
-        for p in splits:
-            uploads = self.read[(made < p) & (p <= last)].tolist()
-            downloads = [t for t, v in self.returned if rank[v] >= p]
-            cuts.append(
-                Cut(
-                    on_device=tuple(sorted(operators[:p])),
-                    uploads=tuple(uploads),
-                    downloads=tuple(downloads),
-                    uplink_bytes=sum([self.bytes[t] for t in uploads]),
-                    downlink_bytes=sum([self.bytes[t] for t in downloads]),
-                    local_time=elapsed[p],
-                )
-            )
-        return cuts
+    def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """(graph, sizes) for compiled code: tables as high as their longest column."""
+        return _table(self.graph, np.int64), _table(self.sizes, np.float64)
 
 
-_NETWORKS: dict[int, tuple[weakref.ref[ModelGraph], Network]] = {}
-
-
+@once_per_graph
 def network(graph: ModelGraph) -> Network:
     """The network of this graph object, built at the first call and kept while it lives.
 
     Raises InvalidInput when its tensors hold 2**53 bytes or more.
     """
-    key = id(graph)  # hashing a graph by value would cost more than the cuts
-    known = _NETWORKS.get(key)
-    if known is not None and known[0]() is graph:
-        return known[1]
-    built = _build(graph)
-    _NETWORKS[key] = (weakref.ref(graph, lambda _: _NETWORKS.pop(key, None)), built)
-    return built
+    n = len(graph.operators)
+    tensor_bytes = [int(tensor.bytes) for tensor in graph.tensors]
+    if sum(tensor_bytes) >= _MOST_BYTES:
+        raise InvalidInput(f"model {graph.name!r}: its tensors hold 2**53 bytes or more")
+    producer = graph.producer
+    block = blocks(graph)
+    needs, readers = reduction(graph, block)
+    read = [t for t, maximal in enumerate(readers) if maximal]
+    returned = sorted({t for t in graph.outputs if producer[t] >= 0})
+    input_bytes, output_bytes = [0] * n, [0] * n
+    for t in returned:
+        output_bytes[producer[t]] += tensor_bytes[t]
+    arcs = _Arcs()
+    hub = [-1] * len(read)
+    hubs = 0
+    touch: list[list[int]] = [[] for _ in range(block[-1] + 1 if block else 0)]
+    for i, t in enumerate(read):
+        maximal, made_by = readers[t], producer[t]
+        if len(maximal) == 1 and made_by < 0:
+            input_bytes[maximal[0]] += tensor_bytes[t]
+            continue
+        home = block[maximal[0]]
+        touch[home].append(i)
+        if made_by >= 0 and block[made_by] != home:
+            touch[block[made_by]].append(i)
+        if len(maximal) > 1:
+            hub[i] = n + hubs
+            hubs += 1
+            if made_by >= 0:
+                arcs.add(made_by, hub[i], i)
+            for v in maximal:
+                arcs.add(hub[i], v, INFINITE)
+        else:
+            # The arc that keeps data from flowing back is this one's opposite.
+            back = made_by in needs[maximal[0]]
+            needs[maximal[0]].discard(made_by)
+            arcs.add(made_by, maximal[0], i, INFINITE if back else BARRED)
+    for v, before in enumerate(needs):
+        for p in sorted(before):
+            arcs.add(v, p, INFINITE)
+    block_start = [*(v for v in range(n) if v == 0 or block[v] != block[v - 1]), n]
+    columns = (
+        [n, n + hubs, len(read), len(returned), len(touch)],
+        *arcs.columns(n + hubs),
+        hub,
+        read,
+        [producer[t] for t in read],
+        _starts(readers[t] for t in read),
+        [v for t in read for v in readers[t]],
+        returned,
+        [producer[t] for t in returned],
+        block,
+        block_start,
+        _starts(touch),
+        [i for tensors in touch for i in tensors],
+    )
+    sizes = (
+        [tensor_bytes[t] for t in read],
+        [tensor_bytes[t] for t in returned],
+        input_bytes,
+        output_bytes,
+        open_bytes(graph, tensor_bytes),
+        [*accumulate(reversed(output_bytes), initial=0)][::-1],
+        through_bytes(graph, tensor_bytes, block),
+    )
+    return Network(
+        columns,
+        tuple([float(size) for size in column] for column in sizes),
+        tuple(range(n)),
+        (*(begin for begin, end in pairwise(block_start) for _ in range(begin, end)), n),
+    )
 
 
 def make_cut(graph: ModelGraph, on_device: Iterable[int], device_times: NDArray[np.float64]) -> Cut:
@@ -130,21 +149,33 @@ def make_cut(graph: ModelGraph, on_device: Iterable[int], device_times: NDArray[
     Raises InvalidInput for an index out of range and for a set that is not closed
     under predecessors: data would flow back from the server.
     """
-    marks = np.zeros(len(graph.operators), bool)
-    for v in on_device:
-        if not 0 <= v < len(marks):
-            raise InvalidInput(f"on_device: operator {v} is not one of the {len(marks)}")
-        marks[v] = True
-    for v in marks.nonzero()[0].tolist():
+    count = len(graph.operators)
+    kept = set(on_device)
+    for v in sorted(kept):
+        if not 0 <= v < count:
+            raise InvalidInput(f"on_device: operator {v} is not one of the {count}")
         for p in graph.predecessors[v]:
-            if not marks[p]:
+            if p not in kept:
                 reader, missing = graph.operators[v].name, graph.operators[p].name
                 raise InvalidInput(
                     f"on_device: operator {reader!r} reads from {missing!r}, which would be on "
                     f"the server; add {missing!r} or drop {reader!r}"
                 )
-    order = np.concatenate([marks.nonzero()[0], (~marks).nonzero()[0]])
-    return network(graph).cuts(order, [int(marks.sum())], device_times)[0]
+    at_hand = kept | {-1}  # model inputs, which no operator produces, are on the device too
+    uploads = [
+        t
+        for t, readers in enumerate(graph.consumers)
+        if graph.producer[t] in at_hand and not kept.issuperset(readers)
+    ]
+    downloads = sorted({t for t in graph.outputs if graph.producer[t] not in at_hand})
+    return Cut(
+        on_device=tuple(sorted(kept)),
+        uploads=tuple(uploads),
+        downloads=tuple(downloads),
+        uplink_bytes=sum(int(graph.tensors[t].bytes) for t in uploads),
+        downlink_bytes=sum(int(graph.tensors[t].bytes) for t in downloads),
+        local_time=float(sum(device_times[v] for v in sorted(kept))),
+    )
 
 
 def score(cut: Cut, server_times: NDArray[np.float64], link: Link) -> Piece:
@@ -160,64 +191,6 @@ def score(cut: Cut, server_times: NDArray[np.float64], link: Link) -> Piece:
     return Piece(base, float(server_times[on_server].sum()), cut)
 
 
-def _build(graph: ModelGraph) -> Network:
-    n = len(graph.operators)
-    sizes = tuple(int(tensor.bytes) for tensor in graph.tensors)
-    if sum(sizes) >= _MOST_BYTES:
-        raise InvalidInput(f"model {graph.name!r}: its tensors hold 2**53 bytes or more")
-    producer = graph.producer
-    outputs = sorted({t for t in graph.outputs if producer[t] >= 0})
-    block = blocks(graph)
-    needs, readers = reduction(graph, block)
-    arcs = _Arcs()
-    input_bytes, output_bytes = [0] * n, [0] * n
-    for t in outputs:
-        output_bytes[producer[t]] += sizes[t]
-    hub_tensor: list[int] = []
-    for t, maximal in enumerate(readers):
-        if len(maximal) > 1:
-            hub = n + len(hub_tensor)
-            hub_tensor.append(t)
-            if producer[t] >= 0:
-                arcs.add(producer[t], hub, t)
-            for v in maximal:
-                arcs.add(hub, v, INFINITE)
-        elif maximal and producer[t] < 0:
-            input_bytes[maximal[0]] += sizes[t]
-        elif maximal:
-            # The arc that keeps data from flowing back is this one's opposite.
-            back = producer[t] in needs[maximal[0]]
-            needs[maximal[0]].discard(producer[t])
-            arcs.add(producer[t], maximal[0], t, INFINITE if back else BARRED)
-    for v, before in enumerate(needs):
-        for p in sorted(before):
-            arcs.add(v, p, INFINITE)
-    starts = [v for v in range(n) if v == 0 or block[v] != block[v - 1]]
-    layout = Layout(
-        *arcs.columns(n + len(hub_tensor)),
-        hub_tensor=_ints(hub_tensor),
-        hub_producer=_ints([producer[t] for t in hub_tensor]),
-        block=_ints(block),
-        block_start=_ints([*starts, n]),
-        tensor_bytes=_floats(sizes),
-        input_bytes=_floats(input_bytes),
-        output_bytes=_floats(output_bytes),
-        prefix_up=_floats(open_bytes(graph, sizes)),
-        prefix_down=_floats([*accumulate(reversed(output_bytes), initial=0)][::-1]),
-        through_up=_floats(through_bytes(graph, sizes, block)),
-    )
-    read = [t for t, maximal in enumerate(readers) if maximal]
-    return Network(
-        arrays=layout,
-        bytes=sizes,
-        read=_ints(read),
-        made_by=_ints([producer[t] for t in read]),
-        readers=_ints([v for maximal in readers for v in maximal]),
-        reader_start=_ints([0, *accumulate(len(readers[t]) for t in read)][: len(read)]),
-        returned=tuple((t, producer[t]) for t in outputs),
-    )
-
-
 class _Arcs:
     """Collects arcs in pairs of opposites and lists them by their tail."""
 
@@ -229,20 +202,29 @@ class _Arcs:
         self._ends += ((tail, head), (head, tail))
         self._carries += (carries, back)
 
-    def columns(self, nodes: int) -> tuple[Any, Any, Any, Any]:
-        """(start, head, mate, carries) of :class:`dds.cut.block.Layout`."""
-        ends = np.array(self._ends, np.int64).reshape(-1, 2)
-        by_tail = np.argsort(ends[:, 0], kind="stable")
-        place = np.empty_like(by_tail)
-        place[by_tail] = np.arange(len(by_tail))
-        start = np.searchsorted(ends[by_tail, 0], np.arange(nodes + 1)).astype(np.int64)
-        carries = np.array(self._carries, np.int64)[by_tail]
-        return start, ends[by_tail, 1].copy(), place[by_tail ^ 1], carries
+    def columns(self, nodes: int) -> tuple[list[int], list[int], list[int], list[int]]:
+        """START, HEAD, MATE and CARRIES."""
+        by_tail = sorted(range(len(self._ends)), key=lambda a: self._ends[a][0])
+        place = [0] * len(by_tail)
+        degree = [0] * nodes
+        for i, a in enumerate(by_tail):
+            place[a] = i
+            degree[self._ends[a][0]] += 1
+        return (
+            [*accumulate(degree, initial=0)],
+            [self._ends[a][1] for a in by_tail],
+            [place[a ^ 1] for a in by_tail],
+            [self._carries[a] for a in by_tail],
+        )
 
 
-def _ints(values: Sequence[int]) -> Any:
-    return np.array(values, np.int64)
+def _starts(groups: Iterable[Sequence[int]]) -> list[int]:
+    """Where each group begins once all are listed one after the other, and the end."""
+    return [*accumulate(map(len, groups), initial=0)]
 
 
-def _floats(values: Sequence[int]) -> Any:
-    return np.array(values, np.float64)
+def _table(columns: Sequence[Sequence[float]], dtype: Any) -> NDArray[Any]:
+    table = np.zeros((len(columns), max(map(len, columns))), dtype)
+    for row, column in zip(table, columns, strict=True):
+        row[: len(column)] = column
+    return table

@@ -32,201 +32,258 @@ from __future__ import annotations
 
 import math
 
-from dds.cut.block import (
+from dds.cut.block import open_block, score_block, solve_block
+from dds.cut.crossing import Described, describe
+from dds.cut.layout import (
+    AROUND,
+    BLOCK,
+    BLOCK_START,
+    CUT_BASE,
+    CUT_WORK,
+    DEVICE,
+    FLOOR,
+    INPUT_BYTES,
+    LABEL,
+    LOCAL,
+    NODES,
+    ON_SERVER,
+    ORDER,
+    OUTPUT_BYTES,
+    PAY_DEVICE,
+    PAY_SERVER,
+    PREFIX,
+    PREFIX_DOWN,
+    PREFIX_UP,
+    RANK,
+    READ_BYTES,
+    SERVER,
+    SPLITS,
+    STACK,
+    THROUGH_UP,
+    UPLOAD,
+    WORK,
     Floats,
-    Layout,
-    Link3,
-    Scratch,
-    new_scratch,
-    open_block,
-    price,
-    score_block,
-    solve_block,
+    FloatTable,
+    IntTable,
+    State,
+    new_state,
 )
-from dds.cut.kernel import Ints
 
-__all__ = ["all_cuts", "one_cut"]
+__all__ = ["search"]
 
 #: A cut must beat what is known by this fraction to count as better than rounding.
 TOLERANCE = 2.0**-44
 
 
-def _best_prefix(
-    g: Layout, s: Scratch, low: int, high: int, x: float, best: float
-) -> tuple[int, float]:
-    """Cheapest articulation prefix between two cuts if cheaper than best: (position, value)."""
-    found = -1
-    for p in range(low + 1, high):
-        if g.block[s.order[p]] != g.block[s.order[p - 1]]:
-            value = s.prefix[p] + x * s.work[p]
+def search(
+    graph: IntTable, sizes: FloatTable, device: Floats, server: Floats,
+    up: float, down: float, rtt: float, x: float, every: bool,
+) -> Described:  # fmt: skip
+    """The cut of least A + x W; if every, also all that are best at some larger weight.
+
+    graph, sizes: the tables of :class:`dds.cut.network.Network`; device, server:
+    seconds by operator; up, down, rtt: the link, in bytes/s and s.
+    Returns what :func:`dds.cut.crossing.describe` says of the cuts.
+    """
+    s = new_state(graph)
+    price(s, sizes, device, server, up, down, rtt)
+    s.ints[SPLITS][0] = _first_cut(s, x)
+    count = _all_cuts(s) if every else 1
+    return describe(s, sizes, count, up, down, rtt)
+
+
+def price(
+    s: State, sizes: FloatTable, device: Floats, server: Floats,
+    up: float, down: float, rtt: float,
+) -> None:  # fmt: skip
+    """Seconds of everything at this link."""
+    n = s.operators
+    order, rank = s.ints[ORDER], s.ints[RANK]
+    own_device, own_server = s.floats[DEVICE], s.floats[SERVER]
+    on_server, upload = s.floats[ON_SERVER], s.floats[UPLOAD]
+    local, work, prefix = s.floats[LOCAL], s.floats[WORK], s.floats[PREFIX]
+    input_bytes, output_bytes = sizes[INPUT_BYTES], sizes[OUTPUT_BYTES]
+    prefix_up, prefix_down = sizes[PREFIX_UP], sizes[PREFIX_DOWN]
+    total = 0.0
+    for v in range(n):
+        order[v] = v
+        rank[v] = v
+        own_device[v] = device[v]
+        own_server[v] = server[v]
+        local[v] = total
+        prefix[v] = rtt + total + prefix_up[v] / up + prefix_down[v] / down
+        total += device[v]
+    local[n] = total
+    prefix[n] = total
+    for hub in range(n, s.nodes):
+        own_server[hub] = 0.0
+    behind = 0.0
+    work[n] = 0.0
+    for v in range(n - 1, -1, -1):
+        behind += server[v]
+        work[v] = behind
+    # Beyond this a crossing costs more than local-only: how much more is irrelevant.
+    clip = 2.0 * total
+    for v in range(n):
+        on_server[v] = 0.0
+        if input_bytes[v] > 0.0 or output_bytes[v] > 0.0:
+            on_server[v] = min(input_bytes[v] / up, clip) + min(output_bytes[v] / down, clip)
+    read_bytes = sizes[READ_BYTES]
+    for t in range(s.reads):
+        upload[t] = min(read_bytes[t] / up, clip)
+    around, floor, through_up = s.floats[AROUND], s.floats[FLOOR], sizes[THROUGH_UP]
+    block_start = s.graph[BLOCK_START]
+    for b in range(s.blocks):
+        around[b] = rtt + local[block_start[b]] + through_up[b] / up
+        around[b] += prefix_down[block_start[b + 1]] / down
+        floor[b] = around[b]
+
+
+def _first_cut(s: State, x: float) -> int:
+    """Bring the cut of least A + x W to the front of order; returns its position."""
+    n = s.operators
+    block = s.graph[BLOCK]
+    prefix, work = s.floats[PREFIX], s.floats[WORK]
+    split = n
+    best = prefix[n]
+    for p in range(n):
+        if p == 0 or block[p] != block[p - 1]:
+            value = prefix[p] + x * work[p]
             if value < best:
                 best = value
-                found = p
-    return found, best
+                split = p
+    for p in (split, n):
+        s.floats[CUT_BASE][p] = prefix[p]
+        s.floats[CUT_WORK][p] = work[p]
+    inner = _best_in_blocks(s, 0, n, x, best - TOLERANCE * best)
+    return inner if inner >= 0 else split
 
 
-def _best_in_blocks(
-    g: Layout, s: Scratch, device: Floats, server: Floats,
-    low: int, high: int, x: float, best: float,
-) -> int:  # fmt: skip
-    """Reorder ``order[low:high]`` for its cheapest cut inside a block, if cheaper than best.
-
-    Returns the position of that cut (its A and W in cut_base, cut_work), or -1.
-    """
-    group, group_end, kept = -1, -1, 0
-    found_base, found_work = 0.0, 0.0
-    stop = low
-    while stop < high:
-        begin = stop
-        block = g.block[s.order[begin]]
-        while stop < high and g.block[s.order[stop]] == block:
-            stop += 1
-        if stop - begin < 2:
-            continue
-        work = s.cut_work[high] if stop == high else s.work[stop]
-        if s.floor[block] + x * work >= best:
-            continue
-        fixed, hubs = open_block(g, s, device, block, begin, stop)
-        all_device, all_server, cheapest = 0.0, 0.0, 0.0
-        for i in range(begin, stop):
-            v = s.order[i]
-            pay = s.pay_server[v] + x * server[v]
-            all_device += s.pay_device[v]
-            all_server += pay
-            cheapest += min(pay, s.pay_device[v])
-        if x == 0.0:
-            s.floor[block] = fixed + cheapest
-        if fixed + x * work + cheapest >= best:
-            continue
-        for i in range(hubs):
-            all_server += s.hub_pay[s.nodes[i] - len(s.order)]
-        count = solve_block(
-            g, s, server, hubs, begin, stop, x, min(all_device, all_server), all_server
-        )
-        base, work = score_block(g, s, server, count, begin, stop, fixed, work)
-        if x == 0.0:
-            s.floor[block] = base
-        if base + x * work < best:
-            inner = 0
-            for i in range(begin, stop):
-                s.keep[i] = 1 if s.label[s.order[i]] == count else 0
-                inner += s.keep[i]
-            if 0 < inner < stop - begin:
-                best = base + x * work
-                found_base, found_work = base, work
-                group, group_end, kept = begin, stop, inner
-    if kept == 0:
-        return -1
-    split = group + kept
-    to_device, to_server = group, 0
-    for i in range(group, group_end):
-        if s.keep[i] == 1:
-            s.order[to_device] = s.order[i]
-            to_device += 1
-        else:
-            s.nodes[to_server] = s.order[i]
-            to_server += 1
-    for i in range(to_server):
-        s.order[split + i] = s.nodes[i]
-    for i in range(group, group_end):
-        s.rank[s.order[i]] = i
-    s.cut_base[split] = found_base
-    s.cut_work[split] = found_work
-    return split
-
-
-def _first_cut(g: Layout, s: Scratch, device: Floats, server: Floats, x: float) -> int:
-    """Bring the cut of least A + x W to the front of order; returns its position."""
-    n = len(s.order)
-    split = n
-    s.cut_base[n] = s.prefix[n]
-    s.cut_work[n] = 0.0
-    best = s.prefix[n]
-    if n > 0 and s.prefix[0] + x * s.work[0] < best:
-        best = s.prefix[0] + x * s.work[0]
-        split = 0
-    inner, best = _best_prefix(g, s, 0, n, x, best)
-    if inner >= 0:
-        split = inner
-    inner = _best_in_blocks(g, s, device, server, 0, n, x, best - TOLERANCE * best)
-    if inner >= 0:
-        return inner
-    s.cut_base[split] = s.prefix[split]
-    s.cut_work[split] = s.work[split]
-    return split
-
-
-def one_cut(
-    g: Layout, device: Floats, server: Floats, link: Link3, x: float
-) -> tuple[int, Ints, Ints]:
-    """The cut of least A + x W: (1, order, splits), as :func:`all_cuts` of a single cut."""
-    s = new_scratch(g)
-    price(g, s, device, server, link)
-    s.splits[0] = _first_cut(g, s, device, server, x)
-    return 1, s.order, s.splits
-
-
-def all_cuts(
-    g: Layout, device: Floats, server: Floats, link: Link3, x: float
-) -> tuple[int, Ints, Ints]:
-    """Every cut best at some weight above x, nested: (count, order, splits).
-
-    Cut k keeps ``order[:splits[k]]`` on the device, k < count; the last one all.
-    """
-    s = new_scratch(g)
-    price(g, s, device, server, link)
-    s.splits[0] = _first_cut(g, s, device, server, x)
+def _all_cuts(s: State) -> int:
+    """Continue SPLITS from its first cut to all that are best later; returns how many."""
+    splits, stack = s.ints[SPLITS], s.ints[STACK]
+    base, work = s.floats[CUT_BASE], s.floats[CUT_WORK]
     found = 1
-    waiting = _seeds(g, s, s.splits[0])
+    waiting = _seeds(s, splits[0])
     while waiting > 0:
-        low, high = s.splits[found - 1], s.stack[waiting - 1]
-        if waiting > 1 and _bulges(s, low, high, s.stack[waiting - 2]):
+        low, high = splits[found - 1], stack[waiting - 1]
+        if waiting > 1 and _bulges(s, low, high, stack[waiting - 2]):
             waiting -= 1
             continue
-        if found > 1 and _bulges(s, s.splits[found - 2], low, high):
+        if found > 1 and _bulges(s, splits[found - 2], low, high):
             found -= 1
             continue
         level = _slope(s, low, high)
         split = -1
         if high - low > 1 and 0.0 < level < math.inf:
-            line = s.cut_base[low] + level * s.cut_work[low]
-            line -= TOLERANCE * line
-            split = _best_in_blocks(g, s, device, server, low, high, level, line)
+            line = base[low] + level * work[low]
+            split = _best_in_blocks(s, low, high, level, line - TOLERANCE * line)
         if split >= 0:
-            s.stack[waiting] = split
+            stack[waiting] = split
             waiting += 1
         else:
-            s.splits[found] = high
+            splits[found] = high
             found += 1
             waiting -= 1
-    return found, s.order, s.splits
+    return found
 
 
-def _seeds(g: Layout, s: Scratch, low: int) -> int:
+def _best_in_blocks(s: State, low: int, high: int, x: float, best: float) -> int:
+    """Reorder ``order[low:high]`` for its cheapest cut inside a block, if cheaper than best.
+
+    Returns the position of that cut (its A and W in CUT_BASE, CUT_WORK), or -1.
+    """
+    nodes = s.ints[NODES]
+    block_of, block_start = s.graph[BLOCK], s.graph[BLOCK_START]
+    pay_device, pay_server = s.floats[PAY_DEVICE], s.floats[PAY_SERVER]
+    server, floor = s.floats[SERVER], s.floats[FLOOR]
+    split = -1
+    stop = low
+    while stop < high:
+        begin = stop
+        block = block_of[begin]
+        stop = min(block_start[block + 1], high)
+        if stop - begin < 2:
+            continue
+        behind = s.floats[CUT_WORK][high] if stop == high else s.floats[WORK][stop]
+        if floor[block] + x * behind >= best:
+            continue
+        fixed, count = open_block(s, block, begin, stop)
+        all_device, all_server, cheapest = 0.0, 0.0, 0.0
+        for i in range(count):
+            v = nodes[i]
+            pay = pay_server[v] + x * server[v]
+            all_device += pay_device[v]
+            all_server += pay
+            cheapest += min(pay, pay_device[v])
+        bound = min(all_device, all_server)
+        if x == 0.0:
+            floor[block] = fixed + cheapest
+        if fixed + x * behind + cheapest >= best or cheapest >= bound:
+            continue
+        solve_block(s, count, begin, stop, x, bound, all_server)
+        base, work = score_block(s, count, begin, stop, fixed, behind)
+        if x == 0.0:
+            floor[block] = base
+        if base + x * work < best:
+            inner = _part(s, begin, stop, count)
+            if begin < inner < stop:
+                best = base + x * work
+                split = inner
+                s.floats[CUT_BASE][split] = base
+                s.floats[CUT_WORK][split] = work
+    return split
+
+
+def _part(s: State, begin: int, stop: int, most: int) -> int:
+    """Bring the operators of label most to the front of order[begin:stop]; their end.
+
+    A cut that another block's undercuts later leaves its order behind, which is as
+    good as any: nothing between two cuts of the chain has been decided.
+    """
+    order, rank = s.ints[ORDER], s.ints[RANK]
+    nodes, label = s.ints[NODES], s.ints[LABEL]
+    end, rest = begin, 0
+    for i in range(begin, stop):
+        v = order[i]
+        if label[v] == most:
+            order[end] = v
+            rank[v] = end
+            end += 1
+        else:
+            nodes[rest] = v
+            rest += 1
+    for i in range(rest):
+        order[end + i] = nodes[i]
+        rank[nodes[i]] = end + i
+    return end
+
+
+def _seeds(s: State, low: int) -> int:
     """Stack the lower hull of the articulation prefixes behind low; returns its height."""
-    n = len(s.order)
+    n = s.operators
+    stack, block = s.ints[STACK], s.graph[BLOCK]
+    prefix, work = s.floats[PREFIX], s.floats[WORK]
     height = 0
     for p in range(n, low, -1):
-        if p < n:
-            if g.block[s.order[p]] == g.block[s.order[p - 1]]:
-                continue
-            if s.prefix[p] >= s.prefix[s.stack[height - 1]]:
-                continue
-        s.cut_base[p] = s.prefix[p]
-        s.cut_work[p] = s.work[p]
-        while height > 1 and _bulges(s, p, s.stack[height - 1], s.stack[height - 2]):
+        if p < n and (block[p] == block[p - 1] or prefix[p] >= prefix[stack[height - 1]]):
+            continue
+        s.floats[CUT_BASE][p] = prefix[p]
+        s.floats[CUT_WORK][p] = work[p]
+        while height > 1 and _bulges(s, p, stack[height - 1], stack[height - 2]):
             height -= 1
-        s.stack[height] = p
+        stack[height] = p
         height += 1
     return height
 
 
-def _slope(s: Scratch, p: int, q: int) -> float:
+def _slope(s: State, p: int, q: int) -> float:
     """The weight x at which cuts p < q cost the same."""
-    saved = s.cut_work[p] - s.cut_work[q]
-    return (s.cut_base[q] - s.cut_base[p]) / saved if saved > 0.0 else math.inf
+    base, work = s.floats[CUT_BASE], s.floats[CUT_WORK]
+    saved = work[p] - work[q]
+    return (base[q] - base[p]) / saved if saved > 0.0 else math.inf
 
 
-def _bulges(s: Scratch, p: int, q: int, r: int) -> bool:
+def _bulges(s: State, p: int, q: int, r: int) -> bool:
     """Whether cut q lies on or above the line from cut p to cut r: nowhere strictly best."""
     return _slope(s, p, q) >= _slope(s, q, r)

@@ -9,8 +9,7 @@ from dds.costs.link import Link
 from dds.costs.roofline import Timing, operator_times, server_times
 from dds.cut.engine import run
 from dds.cut.network import Network, network
-from dds.cut.parametric import all_cuts, one_cut
-from dds.cut.pieces import Frontier, Piece
+from dds.cut.pieces import Cut, Frontier, Piece
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
 
@@ -34,9 +33,9 @@ def frontier(
 
     graph: the model; device, server: a :class:`dds.costs.Device`, a profile, or
     seconds per operator (server: on one reference core, > 0); link: the client's.
-    engine: "numba" or "python" to insist on one, None for the fastest installed;
-    both give the same cuts.  numba takes about a second to start, and tens of seconds
-    to compile the first time ever: for a few frontiers "python" is faster.
+    engine: "numba" or "python" to insist on one; None never waits for a compiler: it
+    is the compiled search where :func:`dds.cut.prepare` (or "numba") has made it ready
+    in this process, else plain Python.  Both give the same pieces.
 
     The pieces stand by rising A and falling W, local-only last; their cuts are
     nested, each keeping more on the device; each is strictly best at some share
@@ -49,7 +48,7 @@ def frontier(
     Source: Eisner and Severance (1976) on a minimum cut per breakpoint, nested as
     in Gallo, Grigoriadis and Tarjan (1989).
 
-    >>> from dds.cut.frontier import frontier
+    >>> from dds.cut import frontier
     >>> from dds.costs import Link
     >>> from dds.model.graph import ModelGraph, Operator, Tensor
     >>> tensors = tuple(Tensor(name, (), "float32", 100) for name in "abc")
@@ -59,11 +58,8 @@ def frontier(
     >>> [(p.base_latency, p.server_work) for p in found.pieces]
     [(2.0, 1.0), (10.0, 0.0)]
     """
-    net = network(graph)
     local, work = operator_times(graph, device), server_times(graph, server)
-    order, splits = run(all_cuts, net, local, work, link, 0.0, engine)
-    pieces = _pieces(net, order, splits, local, work, link)
-    return Frontier(_hull(pieces))
+    return Frontier(_pieces(network(graph), local, work, link, 0.0, True, engine))
 
 
 def min_cut(
@@ -81,49 +77,37 @@ def min_cut(
     """
     if not share > 0.0:
         raise InvalidInput(f"share is {share!r}; need cores > 0")
-    net = network(graph)
     local, work = operator_times(graph, device), server_times(graph, server)
-    order, splits = run(one_cut, net, local, work, link, 1.0 / share, engine)
-    return _pieces(net, order, splits, local, work, link)[0]
+    [piece] = _pieces(network(graph), local, work, link, 1.0 / share, False, engine)
+    return piece
 
 
 def _pieces(
     net: Network,
-    order: NDArray[np.int64],
-    splits: list[int],
     local: NDArray[np.float64],
     work: NDArray[np.float64],
     link: Link,
-) -> list[Piece]:
-    """The pieces of the cuts that keep ``order[:p]`` on the device, p in splits."""
-    behind = [*np.add.accumulate(work[order[::-1]])[::-1].tolist(), 0.0]
+    x: float,
+    every: bool,
+    engine: str | None,
+) -> tuple[Piece, ...]:
+    """Search, and make pieces of the columns that come back."""
+    count, order, splits, begins, tensors, values = run(net, local, work, link, x, every, engine)
+    if isinstance(order, np.ndarray):
+        order, splits, begins = order.tolist(), splits[:count].tolist(), begins.tolist()
+        tensors, values = tensors.tolist(), values.tolist()
     pieces = []
-    for p, cut in zip(splits, net.cuts(order, splits, local), strict=True):
-        base = cut.local_time
-        if p < len(order):
-            base += link.transfer_time(cut.uplink_bytes, cut.downlink_bytes)
-        pieces.append(Piece(base, behind[p], cut))
-    return pieces
-
-
-def _hull(pieces: list[Piece]) -> tuple[Piece, ...]:
-    """The pieces strictly best at some x = 1/f > 0, by rising A; the last has W = 0.
-
-    Scoring rounds otherwise than searching did, so ties may have come out as pieces.
-    """
-    hull: list[Piece] = []
-    for piece in sorted(pieces, key=lambda piece: (piece.base_latency, piece.server_work)):
-        if hull and piece.server_work >= hull[-1].server_work:
-            continue
-        while hull and _breakpoint(hull[-1], piece) <= (
-            _breakpoint(hull[-2], hull[-1]) if len(hull) > 1 else 0.0
-        ):
-            hull.pop()
-        hull.append(piece)
-    return tuple(hull)
-
-
-def _breakpoint(fast: Piece, slow: Piece) -> float:
-    """The x at which two pieces cost the same."""
-    saved = fast.server_work - slow.server_work
-    return (slow.base_latency - fast.base_latency) / saved
+    for k, elapsed, base, behind, up, down in zip(range(count), *values, strict=False):
+        p = splits[k]
+        whole = net.block_begin[p]
+        middle, end = begins[2 * k + 1], begins[2 * k + 2]
+        cut = Cut(
+            on_device=net.operators[:whole] + tuple(sorted(order[whole:p])),
+            uploads=tuple(tensors[begins[2 * k] : middle]),
+            downloads=tuple(tensors[middle:end]),
+            uplink_bytes=int(up),
+            downlink_bytes=int(down),
+            local_time=elapsed,
+        )
+        pieces.append(Piece(base, behind, cut))
+    return tuple(pieces)
