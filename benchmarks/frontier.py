@@ -37,7 +37,6 @@ from dds.costs import DEVICES, Link, operator_times
 from dds.cut import frontier
 from dds.cut.engine import numba_installed, run
 from dds.cut.network import network
-from dds.cut.parametric import all_cuts
 from dds.model import ModelGraph, load_model
 from dds.model.zoo import NAMES, topology
 from dds.units import parse_bandwidth
@@ -119,11 +118,10 @@ def ortools_cut(arcs: list[Arc]) -> Callable[[], object]:
     """One cut by ortools, ready to be timed."""
     from ortools.graph.python import max_flow
 
-    tails, heads, capacity = integers(arcs, 2**60)
+    solver = max_flow.SimpleMaxFlow()
+    solver.add_arcs_with_capacity(*integers(arcs, 2**60))
 
     def cut() -> object:
-        solver = max_flow.SimpleMaxFlow()
-        solver.add_arcs_with_capacity(tails, heads, capacity)
         if solver.solve(0, 1) != solver.OPTIMAL:
             raise RuntimeError("ortools found no optimum")
         return solver.get_source_side_min_cut()
@@ -152,7 +150,7 @@ def compare(name: str, link: Link, budget: float) -> dict[str, object]:
     for engine in engines:
         calls[engine] = lambda e=engine: frontier(graph, local, work, link, engine=e)
         calls[f"{engine} search"] = lambda e=engine: run(
-            all_cuts, network(graph), local, work, link, 0.0, e
+            network(graph), local, work, link, 0.0, True, e
         )
     calls["networkx"] = networkx_cut(arcs)
     calls["scipy"] = scipy_cut(arcs)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dds.costs.device import Device
+from dds.costs.once import once_per_graph
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
 
@@ -40,15 +41,21 @@ def roofline(graph: ModelGraph, device: Device) -> NDArray[np.float64]:
 
     Source: Williams, Waterman and Patterson, Roofline (CACM 2009), per operator.
     """
-    flops = [float(operator.flops) for operator in graph.operators]
+    flops, moved = _work(graph)
+    seconds = np.maximum(flops / device.flops_per_s, moved / device.bytes_per_s)
+    return np.asarray(seconds + device.overhead, np.float64)
+
+
+@once_per_graph
+def _work(graph: ModelGraph) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(flops, bytes moved) per operator."""
     sizes = [tensor.bytes for tensor in graph.tensors]
+    flops = [float(operator.flops) for operator in graph.operators]
     moved = [
         float(operator.weight_bytes + sum(sizes[t] for t in operator.inputs + operator.outputs))
         for operator in graph.operators
     ]
-    compute = np.array(flops) / device.flops_per_s
-    memory = np.array(moved) / device.bytes_per_s
-    return np.asarray(device.overhead + np.maximum(compute, memory), np.float64)
+    return np.array(flops), np.array(moved)
 
 
 def operator_times(graph: ModelGraph, timing: Timing) -> NDArray[np.float64]:
@@ -59,6 +66,20 @@ def operator_times(graph: ModelGraph, timing: Timing) -> NDArray[np.float64]:
     Raises InvalidInput for a wrong count, a negative number, or a sum that is not
     finite (or above 1e150 s).
     """
+    return _seconds(graph, timing, "operator times", 0.0)
+
+
+def server_times(graph: ModelGraph, timing: Timing) -> NDArray[np.float64]:
+    """:func:`operator_times` of the server's reference core, where every time must be > 0.
+
+    So W = 0 says local-only and nothing else.  Raises InvalidInput for a time
+    below 1e-150 s.
+    """
+    return _seconds(graph, timing, "server times", _LEAST)
+
+
+def _seconds(graph: ModelGraph, timing: Timing, what: str, least: float) -> NDArray[np.float64]:
+    """The times, each checked to be at least least."""
     if isinstance(timing, np.ndarray):
         given: ArrayLike = timing
     elif isinstance(timing, Device):
@@ -70,34 +91,18 @@ def operator_times(graph: ModelGraph, timing: Timing) -> NDArray[np.float64]:
     try:
         times = np.array(given, np.float64)
     except (TypeError, ValueError):
-        raise InvalidInput("operator times: need a device, a profile or one number of seconds "
+        raise InvalidInput(f"{what}: need a device, a profile or one number of seconds "
                            f"per operator, not {type(given).__name__}") from None  # fmt: skip
     if times.shape != (len(graph.operators),):
         raise InvalidInput(
-            f"operator times: shape {times.shape}; need one number for each of the "
+            f"{what}: shape {times.shape}; need one number for each of the "
             f"{len(graph.operators)} operators"
         )
-    _check(graph, times, "operator times", 0.0)
-    return times
-
-
-def server_times(graph: ModelGraph, timing: Timing) -> NDArray[np.float64]:
-    """:func:`operator_times` of the server's reference core, where every time must be > 0.
-
-    So W = 0 says local-only and nothing else.  Raises InvalidInput for a time
-    below 1e-150 s.
-    """
-    times = operator_times(graph, timing)
-    _check(graph, times, "server times", _LEAST)
-    return times
-
-
-def _check(graph: ModelGraph, times: NDArray[np.float64], what: str, least: float) -> None:
     # Two reductions, in an order that lets NaN fail, because this runs before every cut.
-    if not times.size or (least <= np.minimum.reduce(times) and np.maximum.reduce(times) <= _MOST):
-        return
-    v = int(np.flatnonzero(~((times >= least) & (times <= _MOST)))[0])
-    raise InvalidInput(
-        f"{what}: operator {graph.operators[v].name!r} takes {float(times[v])!r} s; "
-        f"need {least:g} <= seconds <= {_MOST:g}"
-    )
+    if times.size and not (least <= np.minimum.reduce(times) and np.maximum.reduce(times) <= _MOST):
+        v = int(np.flatnonzero(~((times >= least) & (times <= _MOST)))[0])
+        raise InvalidInput(
+            f"{what}: operator {graph.operators[v].name!r} takes {float(times[v])!r} s; "
+            f"need {least:g} <= seconds <= {_MOST:g}"
+        )
+    return times

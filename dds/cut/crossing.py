@@ -11,6 +11,8 @@ from typing import TypeAlias
 
 from dds.cut.kernel import Ints
 from dds.cut.layout import (
+    BLOCK,
+    BLOCK_START,
     DEVICE,
     LOCAL,
     MADE_BY,
@@ -39,7 +41,7 @@ from dds.cut.layout import (
 __all__ = ["Described", "describe"]
 
 #: What describe returns.
-Described: TypeAlias = tuple[int, Ints, Ints, Ints, Ints, FloatTable]
+Described: TypeAlias = tuple[int, Ints, Ints, Ints, FloatTable]
 
 # Columns of the values of a cut.
 LOCAL_TIME, BASE_LATENCY, SERVER_WORK, UPLINK_BYTES, DOWNLINK_BYTES = range(5)
@@ -50,11 +52,13 @@ def describe(
 ) -> Described:
     """Score the cuts that SPLITS lists and drop those that rounding made nowhere best.
 
-    Returns (count, order, splits, begins, tensors, values), where of cut k < count
-      order[:splits[k]]   are the operators on the device
-      values[0..4][k]     L in s, A in s, W in core s, uplink bytes, downlink bytes
-      tensors             holds its uploads from begins[2 k] on, its downloads from
-                          begins[2 k + 1] on, up to begins[2 k + 2]; each ascending
+    Returns (count, splits, begins, members, values), where of cut k < count
+      splits[k]        is how many operators it keeps on the device: those of the
+                       blocks in front, and of its own block the ones listed
+      members          lists those from begins[3 k] on, the tensors it uploads from
+                       begins[3 k + 1] and downloads from begins[3 k + 2] on, up to
+                       begins[3 k + 3]; each ascending
+      values[0..4][k]  L in s, A in s, W in core s, uplink bytes, downlink bytes
     """
     values = float_table(5, count)
     _weigh(s, sizes, count, values, up, down, rtt)
@@ -62,9 +66,9 @@ def describe(
     if convex < count:
         count = convex
         _weigh(s, sizes, count, values, up, down, rtt)
-    begins = int_table(1, 2 * count + 1)[0]
-    tensors = _list(s, count, begins)
-    return count, s.ints[ORDER], s.ints[SPLITS], begins, tensors, values
+    begins = int_table(1, 3 * count + 1)[0]
+    members = _list(s, count, begins)
+    return count, s.ints[SPLITS], begins, members, values
 
 
 def _weigh(
@@ -137,28 +141,41 @@ def _hull(splits: Ints, count: int, base: Floats, work: Floats) -> int:
 
 
 def _list(s: State, count: int, begins: Ints) -> Ints:
-    """The tensors that cross, cut by cut, as :func:`describe` returns them; sets begins."""
+    """The members of the cuts as :func:`describe` returns them; sets begins."""
     since, until, tensor = s.ints[SINCE], s.ints[UNTIL], s.graph[TENSOR]
-    rank, returned, returned_by = s.ints[RANK], s.graph[RETURNED], s.graph[RETURNED_BY]
-    reached = s.ints[QUEUE]
-    for i in range(2 * count + 1):
+    splits, rank, reached = s.ints[SPLITS], s.ints[RANK], s.ints[QUEUE]
+    returned, returned_by = s.graph[RETURNED], s.graph[RETURNED_BY]
+    block, block_start = s.graph[BLOCK], s.graph[BLOCK_START]
+    size = 3 * count
+    for i in range(size + 1):
         begins[i] = 0
+    for k in range(count):
+        p = splits[k]
+        if p < s.operators:
+            begins[3 * k] = p - block_start[block[p]]
     for t in range(s.reads):
         for k in range(since[t], until[t]):
-            begins[2 * k] += 1
+            begins[3 * k + 1] += 1
     for i in range(s.returns):
         for k in range(reached[rank[returned_by[i]]]):
-            begins[2 * k + 1] += 1
-    # Counts become ends; filled from the back, ends become beginnings.
-    for i in range(1, 2 * count + 1):
+            begins[3 * k + 2] += 1
+    # Counts become ends; as members are filled in from the back, ends become beginnings.
+    for i in range(1, size + 1):
         begins[i] += begins[i - 1]
-    tensors = int_table(1, begins[2 * count])[0]
+    members = int_table(1, begins[size])[0]
+    for k in range(count):
+        p = splits[k]
+        if p < s.operators and p > block_start[block[p]]:
+            for v in range(block_start[block[p] + 1] - 1, block_start[block[p]] - 1, -1):
+                if rank[v] < p:
+                    begins[3 * k] -= 1
+                    members[begins[3 * k]] = v
     for t in range(s.reads - 1, -1, -1):
         for k in range(since[t], until[t]):
-            begins[2 * k] -= 1
-            tensors[begins[2 * k]] = tensor[t]
+            begins[3 * k + 1] -= 1
+            members[begins[3 * k + 1]] = tensor[t]
     for i in range(s.returns - 1, -1, -1):
         for k in range(reached[rank[returned_by[i]]]):
-            begins[2 * k + 1] -= 1
-            tensors[begins[2 * k + 1]] = returned[i]
-    return tensors
+            begins[3 * k + 2] -= 1
+            members[begins[3 * k + 2]] = returned[i]
+    return members

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import FunctionType
 from typing import Any, TypeAlias
@@ -28,8 +28,8 @@ __all__ = ["Found", "numba_installed", "prepare", "ready", "run", "use_compiled"
 #: What is compiled together, callees first.
 _MODULES = (kernel, layout, block, crossing, parametric)
 
-#: What a search returns (see dds.cut.crossing.describe): the count, then columns.
-Found: TypeAlias = tuple[int, Any, Any, Any, Any, Any]
+#: splits, begins, members and values of :func:`dds.cut.crossing.describe`, as lists.
+Found: TypeAlias = tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[Sequence[float]]]
 
 
 @cache
@@ -68,20 +68,24 @@ def run(
     every: bool,
     engine: str | None,
 ) -> Found:
-    """The search of :mod:`dds.cut.parametric`; engine: see :func:`use_compiled`.
+    """Search (:mod:`dds.cut.parametric`) where ``engine`` says (:func:`use_compiled`).
 
-    Columns are numpy arrays or lists, as the engine has it.
+    Returns (splits, begins, members, values) of :func:`dds.cut.crossing.describe`.
     """
-    if use_compiled(engine):
-        return prepare()(*net.arrays, local, work, link.uplink, link.downlink, link.rtt, x, every)
-    return parametric.search(
-        net.graph, net.sizes, local.tolist(), work.tolist(),
-        link.uplink, link.downlink, link.rtt, x, every,
-    )  # fmt: skip
+    up, down, rtt = float(link.uplink), float(link.downlink), float(link.rtt)
+    if not use_compiled(engine):
+        count, splits, begins, members, values = parametric.search(
+            net.graph, net.sizes, local.tolist(), work.tolist(), up, down, rtt, x, every
+        )
+        return splits, begins, members, [column[:count] for column in values]
+    count, splits, begins, members, values = prepare()(
+        *net.arrays, local, work, up, down, rtt, x, every
+    )
+    return splits[:count].tolist(), begins.tolist(), members.tolist(), values[:, :count].tolist()
 
 
 @cache
-def prepare() -> Callable[..., Found]:
+def prepare() -> Callable[..., Any]:
     """Make the compiled search ready, so that from now on None uses it; returns it.
 
     Compiling takes seconds, the first time ever; then it is cached on disk, and
@@ -106,8 +110,10 @@ def prepare() -> Callable[..., Found]:
     plain["int_table"] = _int_table
     plain["float_table"] = _float_table
     entry = plain.pop(parametric.search.__name__)
+    # Only compiled code calls these: without the wrappers for others they compile faster.
+    inner: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
     for name, function in plain.items():
-        scope[name] = numba.njit(error_model="numpy", no_cpython_wrapper=True)(function)
+        scope[name] = numba.njit(**inner)(function)
     # numba's cache notices a change of the file a function is in, not of one it calls
     # into; a digest of all of them in the name does.
     sources = "".join(inspect.getsource(module) for module in _MODULES)
@@ -119,7 +125,7 @@ def prepare() -> Callable[..., Found]:
         compiled = numba.njit(signature, error_model="numpy", cache=True)(entry)
     except RuntimeError:  # nowhere to write: compile anew in each process
         compiled = numba.njit(signature, error_model="numpy")(entry)
-    search: Callable[..., Found] = compiled
+    search: Callable[..., Any] = compiled
     return search
 
 

@@ -155,7 +155,9 @@ def _first_cut(s: State, x: float) -> int:
     for p in (split, n):
         s.floats[CUT_BASE][p] = prefix[p]
         s.floats[CUT_WORK][p] = work[p]
-    inner = _best_in_blocks(s, 0, n, x, best - TOLERANCE * best)
+    # The first position, 0, read from a table: for a literal 0 numba compiles anew.
+    start = s.graph[BLOCK_START][0]
+    inner = _best_in_blocks(s, start, n, x, best - TOLERANCE * best)
     return inner if inner >= 0 else split
 
 

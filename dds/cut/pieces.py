@@ -79,15 +79,11 @@ class Frontier:
             raise InvalidInput("pieces: need at least one [base_latency_s, server_work_s]")
         free = 0
         for k, piece in enumerate(self.pieces):
-            for name, value in (
-                ("base_latency_s", piece.base_latency),
-                ("server_work_s", piece.server_work),
-            ):
-                if not (math.isfinite(value) and value >= 0.0):
-                    raise InvalidInput(
-                        f"pieces[{k}]: {name} is {value!r}; need a finite number >= 0"
-                    )
-            free += piece.server_work == 0.0
+            a, w = piece.base_latency, piece.server_work
+            if not (0.0 <= a < math.inf and 0.0 <= w < math.inf):
+                name, value = ("server_work_s", w) if 0.0 <= a < math.inf else ("base_latency_s", a)
+                raise InvalidInput(f"pieces[{k}]: {name} is {value!r}; need a finite number >= 0")
+            free += w == 0.0
             if free > 1:
                 raise InvalidInput(
                     f"pieces[{k}]: a second piece with server_work_s 0; only local-only has none"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -92,22 +94,11 @@ def _pieces(
     engine: str | None,
 ) -> tuple[Piece, ...]:
     """Search, and make pieces of the columns that come back."""
-    count, order, splits, begins, tensors, values = run(net, local, work, link, x, every, engine)
-    if isinstance(order, np.ndarray):
-        order, splits, begins = order.tolist(), splits[:count].tolist(), begins.tolist()
-        tensors, values = tensors.tolist(), values.tolist()
+    splits, begins, members, values = run(net, local, work, link, x, every, engine)
+    groups = [tuple(members[a:b]) for a, b in pairwise(begins)]
     pieces = []
-    for k, elapsed, base, behind, up, down in zip(range(count), *values, strict=False):
-        p = splits[k]
-        whole = net.block_begin[p]
-        middle, end = begins[2 * k + 1], begins[2 * k + 2]
-        cut = Cut(
-            on_device=net.operators[:whole] + tuple(sorted(order[whole:p])),
-            uploads=tuple(tensors[begins[2 * k] : middle]),
-            downloads=tuple(tensors[middle:end]),
-            uplink_bytes=int(up),
-            downlink_bytes=int(down),
-            local_time=elapsed,
-        )
+    for k, (elapsed, base, behind, up, down) in enumerate(zip(*values, strict=True)):
+        kept = net.operators[: net.block_begin[splits[k]]] + groups[3 * k]
+        cut = Cut(kept, groups[3 * k + 1], groups[3 * k + 2], int(up), int(down), elapsed)
         pieces.append(Piece(base, behind, cut))
     return tuple(pieces)
