@@ -41,10 +41,10 @@ from dds.cut.layout import (
 __all__ = ["Described", "describe"]
 
 #: What describe returns.
-Described: TypeAlias = tuple[int, Ints, Ints, Ints, FloatTable]
+Described: TypeAlias = tuple[Ints, FloatTable]
 
 # Columns of the values of a cut.
-LOCAL_TIME, BASE_LATENCY, SERVER_WORK, UPLINK_BYTES, DOWNLINK_BYTES = range(5)
+LOCAL_TIME, BASE_LATENCY, SERVER_WORK, UPLINK_BYTES, DOWNLINK_BYTES, IN_FRONT = range(6)
 
 
 def describe(
@@ -52,23 +52,21 @@ def describe(
 ) -> Described:
     """Score the cuts that SPLITS lists and drop those that rounding made nowhere best.
 
-    Returns (count, splits, begins, members, values), where of cut k < count
-      splits[k]        is how many operators it keeps on the device: those of the
-                       blocks in front, and of its own block the ones listed
-      members          lists those from begins[3 k] on, the tensors it uploads from
-                       begins[3 k + 1] and downloads from begins[3 k + 2] on, up to
-                       begins[3 k + 3]; each ascending
-      values[0..4][k]  L in s, A in s, W in core s, uplink bytes, downlink bytes
+    Returns (listing, values), where of the k-th cut
+      values[0..5][k]  are L in s, A in s, W in core s, uplink bytes, downlink bytes, and
+                       how many operators it keeps of the blocks in front of its own
+      listing          holds at 3 k where its lists begin: the operators it keeps of its
+                       own block; at 3 k + 1 the tensors it uploads; at 3 k + 2 those it
+                       downloads; each list is ascending and ends where the next begins
     """
-    values = float_table(5, count)
+    values = float_table(6, count)
     _weigh(s, sizes, count, values, up, down, rtt)
     convex = _hull(s.ints[SPLITS], count, values[BASE_LATENCY], values[SERVER_WORK])
     if convex < count:
         count = convex
+        values = float_table(6, count)
         _weigh(s, sizes, count, values, up, down, rtt)
-    begins = int_table(1, 3 * count + 1)[0]
-    members = _list(s, count, begins)
-    return count, s.ints[SPLITS], begins, members, values
+    return _list(s, count), values
 
 
 def _weigh(
@@ -108,8 +106,10 @@ def _weigh(
     for i in range(s.returns):
         for k in range(reached[rank[returned_by[i]]]):
             downlink[k] += returned_bytes[i]
+    block, block_start = s.graph[BLOCK], s.graph[BLOCK_START]
     for k in range(count):
         p = splits[k]
+        values[IN_FRONT][k] = block_start[block[p]] if p < n else n
         values[LOCAL_TIME][k] = local[p]
         values[BASE_LATENCY][k] = local[p]
         values[SERVER_WORK][k] = work[p]
@@ -140,42 +140,49 @@ def _hull(splits: Ints, count: int, base: Floats, work: Floats) -> int:
     return height
 
 
-def _list(s: State, count: int, begins: Ints) -> Ints:
-    """The members of the cuts as :func:`describe` returns them; sets begins."""
+def _list(s: State, count: int) -> Ints:
+    """The listing of :func:`describe`."""
     since, until, tensor = s.ints[SINCE], s.ints[UNTIL], s.graph[TENSOR]
     splits, rank, reached = s.ints[SPLITS], s.ints[RANK], s.ints[QUEUE]
     returned, returned_by = s.graph[RETURNED], s.graph[RETURNED_BY]
     block, block_start = s.graph[BLOCK], s.graph[BLOCK_START]
-    size = 3 * count
-    for i in range(size + 1):
-        begins[i] = 0
+    size = 3 * count + 1
+    for t in range(s.reads):
+        size += until[t] - since[t]
+    for i in range(s.returns):
+        size += reached[rank[returned_by[i]]]
     for k in range(count):
-        p = splits[k]
-        if p < s.operators:
-            begins[3 * k] = p - block_start[block[p]]
+        if splits[k] < s.operators:
+            size += splits[k] - block_start[block[splits[k]]]
+    listing = int_table(1, size)[0]
+    for i in range(3 * count + 1):
+        listing[i] = 0
+    for k in range(count):
+        if splits[k] < s.operators:
+            listing[3 * k] = splits[k] - block_start[block[splits[k]]]
     for t in range(s.reads):
         for k in range(since[t], until[t]):
-            begins[3 * k + 1] += 1
+            listing[3 * k + 1] += 1
     for i in range(s.returns):
         for k in range(reached[rank[returned_by[i]]]):
-            begins[3 * k + 2] += 1
-    # Counts become ends; as members are filled in from the back, ends become beginnings.
-    for i in range(1, size + 1):
-        begins[i] += begins[i - 1]
-    members = int_table(1, begins[size])[0]
+            listing[3 * k + 2] += 1
+    # Lengths become ends; as lists are filled in from the back, ends become beginnings.
+    listing[0] += 3 * count + 1
+    for i in range(1, 3 * count + 1):
+        listing[i] += listing[i - 1]
     for k in range(count):
         p = splits[k]
         if p < s.operators and p > block_start[block[p]]:
             for v in range(block_start[block[p] + 1] - 1, block_start[block[p]] - 1, -1):
                 if rank[v] < p:
-                    begins[3 * k] -= 1
-                    members[begins[3 * k]] = v
+                    listing[3 * k] -= 1
+                    listing[listing[3 * k]] = v
     for t in range(s.reads - 1, -1, -1):
         for k in range(since[t], until[t]):
-            begins[3 * k + 1] -= 1
-            members[begins[3 * k + 1]] = tensor[t]
+            listing[3 * k + 1] -= 1
+            listing[listing[3 * k + 1]] = tensor[t]
     for i in range(s.returns - 1, -1, -1):
         for k in range(reached[rank[returned_by[i]]]):
-            begins[3 * k + 2] -= 1
-            members[begins[3 * k + 2]] = returned[i]
-    return members
+            listing[3 * k + 2] -= 1
+            listing[listing[3 * k + 2]] = returned[i]
+    return listing

@@ -28,8 +28,8 @@ __all__ = ["Found", "numba_installed", "prepare", "ready", "run", "use_compiled"
 #: What is compiled together, callees first.
 _MODULES = (kernel, layout, block, crossing, parametric)
 
-#: splits, begins, members and values of :func:`dds.cut.crossing.describe`, as lists.
-Found: TypeAlias = tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[Sequence[float]]]
+#: The listing and values of :func:`dds.cut.crossing.describe`, as lists.
+Found: TypeAlias = tuple[Sequence[int], Sequence[Sequence[float]]]
 
 
 @cache
@@ -70,18 +70,15 @@ def run(
 ) -> Found:
     """Search (:mod:`dds.cut.parametric`) where ``engine`` says (:func:`use_compiled`).
 
-    Returns (splits, begins, members, values) of :func:`dds.cut.crossing.describe`.
+    Returns the (listing, values) of :func:`dds.cut.crossing.describe`.
     """
     up, down, rtt = float(link.uplink), float(link.downlink), float(link.rtt)
-    if not use_compiled(engine):
-        count, splits, begins, members, values = parametric.search(
-            net.graph, net.sizes, local.tolist(), work.tolist(), up, down, rtt, x, every
-        )
-        return splits, begins, members, [column[:count] for column in values]
-    count, splits, begins, members, values = prepare()(
-        *net.arrays, local, work, up, down, rtt, x, every
+    if use_compiled(engine):
+        listing, values = prepare()(*net.arrays, local, work, up, down, rtt, x, every)
+        return listing.tolist(), values.tolist()
+    return parametric.search(
+        net.graph, net.sizes, local.tolist(), work.tolist(), up, down, rtt, x, every
     )
-    return splits[:count].tolist(), begins.tolist(), members.tolist(), values[:, :count].tolist()
 
 
 @cache

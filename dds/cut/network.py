@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -48,14 +48,12 @@ class Network:
     """The flow network of one graph.
 
     graph, sizes: the columns that :mod:`dds.cut.layout` lists, for plain Python;
-    operators: 0..n-1; block_begin: per position 0..n the position where its block
-    begins, so that the cut of p operators keeps all those in front of block_begin[p].
+    operators: 0..n-1.
     """
 
     graph: tuple[list[int], ...]
     sizes: tuple[list[float], ...]
     operators: tuple[int, ...]
-    block_begin: tuple[int, ...]
 
     @cached_property
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -138,7 +136,6 @@ def network(graph: ModelGraph) -> Network:
         columns,
         tuple([float(size) for size in column] for column in sizes),
         tuple(range(n)),
-        (*(begin for begin, end in pairwise(block_start) for _ in range(begin, end)), n),
     )
 
 

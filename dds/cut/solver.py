@@ -94,11 +94,12 @@ def _pieces(
     engine: str | None,
 ) -> tuple[Piece, ...]:
     """Search, and make pieces of the columns that come back."""
-    splits, begins, members, values = run(net, local, work, link, x, every, engine)
-    groups = [tuple(members[a:b]) for a, b in pairwise(begins)]
+    listing, values = run(net, local, work, link, x, every, engine)
+    begins = listing[: 3 * len(values[0]) + 1]
+    lists = iter([tuple(listing[a:b]) for a, b in pairwise(begins)])
     pieces = []
-    for k, (elapsed, base, behind, up, down) in enumerate(zip(*values, strict=True)):
-        kept = net.operators[: net.block_begin[splits[k]]] + groups[3 * k]
-        cut = Cut(kept, groups[3 * k + 1], groups[3 * k + 2], int(up), int(down), elapsed)
+    for elapsed, base, behind, up, down, front in zip(*values, strict=True):
+        kept = net.operators[: int(front)] + next(lists)
+        cut = Cut(kept, next(lists), next(lists), int(up), int(down), elapsed)
         pieces.append(Piece(base, behind, cut))
     return tuple(pieces)
