@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from dds.errors import Infeasible, InternalError, InvalidInput
+from dds.errors import InternalError, InvalidInput
 from dds.market.crossing import Bracket, End, Path
 from dds.market.numbers import Floats, Ints, to_shares
 from dds.market.replies import BOUNDLESS, Quote
@@ -88,13 +88,8 @@ def _crossing(sale: Sale, sides: _Sides, last: _Found | None, miss: float) -> _S
             below, above = (end, None) if end.excess > 0.0 else (below, end)
     if above is None and math.isfinite(sale.room):
         above = yield from path.ask(sale.most, below)
-        if above.excess > 0.0 and not tariff.strict:
-            return (yield from _cut_off(sale, sides, above, last))
         if above.excess > 0.0:
-            raise Infeasible(
-                f"clients that must offload ask for {above.demand * sale.unit:g} cores "
-                f"at any price, and less than {tariff.capacity:g} may be sold"
-            )
+            return (yield from _cut_off(sale, sides, above, last))
     if below is None:
         below = yield from path.ask(0.0, None, above)
         if below.excess <= 0.0:
@@ -131,8 +126,11 @@ def _at_kink(sale: Sale, sides: _Sides, bracket: Bracket) -> _Search:
 
 
 def _cut_off(sale: Sale, sides: _Sides, top: End, last: _Found | None) -> _Search:
-    """At F = C, where demand exceeds capacity: the slope above pi'(C) at which it fits."""
-    load = sale.load(sale.room)
+    """At the largest F, where demand exceeds it: the slope above pi'(F) at which it fits.
+
+    Beyond it pi is infinite, so any slope from pi'(F) on is a subgradient there.
+    """
+    load = sale.load(sale.most)
     price, least = (
         float(sale.tariff.exact_price(load)),
         float(sale.tariff.exact_slope(load)),
@@ -141,7 +139,7 @@ def _cut_off(sale: Sale, sides: _Sides, top: End, last: _Found | None) -> _Searc
     def quote(slope: float) -> Quote:
         return sides.on(Quote(sale.tariff.capacity, price, slope))
 
-    path = Path(quote, lambda _: sale.room, sale.count, STUCK, POINT)
+    path = Path(quote, lambda _: sale.most, sale.count, STUCK, POINT)
     below, above = replace(top, at=least), None
     start, step = 2.0 * least or 1.0, 4.0
     if last is not None and last.cut_off:
@@ -157,7 +155,7 @@ def _cut_off(sale: Sale, sides: _Sides, top: End, last: _Found | None) -> _Searc
     if above is None:
         below, above = yield from grow(sale, path, below, start, step)
     bracket = yield from path.narrow(below, above)
-    return _Found(bracket, sale.room, bracket.above.at, cut_off=True)
+    return _Found(bracket, sale.most, bracket.above.at, cut_off=True)
 
 
 def _one_more(sale: Sale, found: _Found, shares: Floats, left: Ints) -> Floats:

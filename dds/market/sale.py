@@ -89,6 +89,15 @@ class Sale:
         return math.nextafter(self.room, 0.0) if pole else self.room
 
     @cached_property
+    def limit(self) -> float:
+        """Capacity as it is counted, not rounded to whole quanta; just below a pole."""
+        capacity = self.tariff.exact_capacity
+        if capacity is None:
+            return math.inf
+        counted = float(capacity if self.quantum is None else capacity / self.quantum)
+        return math.nextafter(counted, 0.0) if self.tariff.strict else counted
+
+    @cached_property
     def unit(self) -> float:
         """Cores per unit of count."""
         return 1.0 if self.quantum is None else float(self.quantum)

@@ -232,7 +232,9 @@ class Barrier(Tariff):
 
     def supply(self, price: float) -> float:
         """``C (1 - p0 / p)``."""
-        return self.capacity * max(0.0, 1.0 - self.base_price / price) if price > 0.0 else 0.0
+        if price <= self.base_price:
+            return 0.0
+        return self.capacity * (1.0 - self.base_price / price)
 
     def best_shares(self, work: Floats, others: Floats) -> Floats:
         """``f = S / (1 + sqrt(p0 C S / (w W)))`` with S = C - X, what the others leave."""
