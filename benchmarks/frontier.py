@@ -3,15 +3,14 @@
     python benchmarks/frontier.py [--uplink 18.88 ...] [--models resnet50 ...] [--json FILE]
 
 For each zoo model, compiled (where numba is installed) and in plain Python:
-`search`, from arrays to arrays (all cuts as a permutation and its splits), and
-`frontier`, the public call, which also checks its input and makes the pieces with
-the names of all that crosses. Against one s-t cut at one share, from arrays to
-arrays too (for networkx: graph to sets), by networkx (preflow-push), scipy (Dinic,
-32-bit capacities)
-and, where importable, ortools. What depends on the graph alone is prepared for
-everybody before the clock starts (for us `network`, for the peers their arc
-lists, CSR matrix and DiGraph, with capacities already scaled to integers). The
-peers get the network as it is usually written: one node per operator and tensor.
+`search`, from arrays of seconds to all pieces as columns, and `frontier`, the public
+call, which also checks its input and makes the objects. Against one s-t cut at one
+share by networkx (preflow-push), scipy (Dinic, 32-bit capacities) and, where
+importable, ortools; only solving and reading off the cut is timed. What depends on
+the graph alone is prepared for everybody before the clock starts: for us `network`,
+for the peers their solver object, CSR matrix or DiGraph, even with the capacities of
+this very link in it. The peers get the network as it is usually written: one node
+per operator and tensor.
 
 Every time is the median over repeats, with the 10th to 90th percentile in
 brackets. A ratio below 1 means the whole frontier is cheaper than one cut.

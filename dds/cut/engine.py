@@ -100,7 +100,7 @@ def prepare() -> Callable[..., Any]:
     plain: dict[str, Any] = {}
     for module in _MODULES:
         for name, value in vars(module).items():
-            if isinstance(value, FunctionType):
+            if isinstance(value, FunctionType) and value.__module__ == module.__name__:
                 plain[name] = FunctionType(value.__code__, scope, name)
             else:
                 scope.setdefault(name, value)

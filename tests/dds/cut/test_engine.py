@@ -1,11 +1,13 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from dds.cut import engine
-from dds.cut.engine import use_compiled
+from dds.cut.engine import prepare, use_compiled
 from dds.errors import InvalidInput
 
 TINY = """
@@ -30,43 +32,61 @@ def run(code, **environment):
     return done.stdout.split()
 
 
-def test_the_plain_engine_never_imports_numba():
-    assert run(TINY.format(engine="python")) == ["2", "False"]
+def test_the_default_engine_never_imports_numba():
+    assert run(TINY.format(engine=None)) == ["2", "False"]
 
 
-def test_numba_is_imported_at_the_first_cut():
-    assert run(TINY.format(engine=None)) == ["2", str(engine.numba_installed())]
+def test_the_default_engine_is_the_compiled_one_once_that_is_ready(monkeypatch):
+    for prepared in (False, True):
+        monkeypatch.setattr(engine, "ready", lambda prepared=prepared: prepared)
+        assert use_compiled(None) is prepared
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("python", False), (None, True), ("numba", True)])
-def test_which_engine_runs(monkeypatch, name, wanted):
+def test_prepare_makes_the_compiled_search_ready():
+    search = prepare()
+    assert engine.ready()
+    assert use_compiled(None)
+    assert prepare() is search
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("python", False), ("numba", True)])
+def test_who_insists_gets_that_engine(monkeypatch, name, wanted):
     monkeypatch.setattr(engine, "numba_installed", lambda: True)
     assert use_compiled(name) is wanted
 
 
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(InvalidInput, match="use 'numba', 'python' or None"):
+        use_compiled("fortran")
+
+
 def test_without_numba_plain_python_runs(monkeypatch):
     monkeypatch.setattr(engine, "numba_installed", lambda: False)
-    assert use_compiled(None) is False
     with pytest.raises(InvalidInput, match="pip install"):
         use_compiled("numba")
+    with pytest.raises(InvalidInput, match="pip install"):
+        prepare.__wrapped__()
 
 
 def test_nowhere_to_cache_is_no_error(monkeypatch):
     # What numba does in a read-only installation without a home directory.
     compiled = []
 
-    def njit(function=None, *, cache=False):
-        if cache:
-
-            def refuse(_):
+    def njit(*signature, cache=False, **_):
+        def compile_or_refuse(function):
+            if cache:
                 raise RuntimeError("cannot cache function: no locator available")
+            compiled.append(function.__name__)
+            return function
 
-            return refuse
-        compiled.append(function.__name__)
-        return function
+        return compile_or_refuse
 
-    monkeypatch.setitem(sys.modules, "numba", type(sys)("numba"))
-    sys.modules["numba"].njit = njit
-    scope = engine._compiled.__wrapped__()
-    assert {"push_relabel", "one_cut", "all_cuts"} <= set(compiled)
-    assert scope["all_cuts"] is not None
+    kind = np.zeros((2, 2))
+    fake = SimpleNamespace(njit=njit, int64=kind, float64=kind, boolean=kind)
+    monkeypatch.setitem(sys.modules, "numba", fake)
+    monkeypatch.setattr(engine, "numba_installed", lambda: True)
+    search = prepare.__wrapped__()
+    assert search.__name__ == "search"
+    assert compiled[-1] == "search"
+    assert "NamedTuple" not in compiled  # nothing that the modules only import
+    assert {"push_relabel", "describe", "_int_table"} <= set(compiled)
