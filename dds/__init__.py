@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dds.costs.device import DEVICES, Device
     from dds.costs.link import Link
-    from dds.cut.solver import frontier
     from dds.cut.pieces import Frontier
+    from dds.cut.solver import frontier
     from dds.errors import DdsError, Infeasible, InvalidInput
     from dds.market.client import Client
     from dds.market.equilibrium import Equilibrium, competitive, nash

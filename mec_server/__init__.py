@@ -6,5 +6,6 @@
 - ``loading``   bytes from the wire to a model that may run
 - ``store``     models by digest
 - ``executor``  runs inferences at bought shares
+- ``errors``    what only a running server refuses
 - ``cli``       the ``mec-server`` command
 """

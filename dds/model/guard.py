@@ -2,9 +2,9 @@
 
 Inference is C++ and trusts some numbers: an ``axis`` of 2^63 - 1 is a segmentation fault, a
 Split with more outputs than it says aborts, an ``axes`` input declared with 2^62 elements
-fills the memory.  Fuzzing found these; a
-length or an axis that only goes wrong on the way through the model is not caught, so open
-models from strangers in a process with a memory limit.
+fills the memory.  Fuzzing found these; a length or an axis that only goes wrong on the way
+through the model is not caught, so open models from strangers in a process with a memory
+limit.
 """
 
 from __future__ import annotations

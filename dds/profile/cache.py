@@ -50,7 +50,7 @@ def measured_profile(
 
     Without a cache, or with one that cannot be written, every call measures; so does one that
     asks for more repeats, without a budget, than are kept.  Waits while another process measures.
-     The other arguments are those of :func:`dds.profile.measure.measure`.
+    The other arguments are those of :func:`dds.profile.measure.measure`.
     """
     path = None if cache is None else _path(cache, graph, threads)
     least = repeats if math.isinf(budget) else 1

@@ -2,9 +2,10 @@
 
 - ``dds.session.messages``  what travels, as frozen dataclasses
 - ``dds.session.states``    the transition tables that the code obeys and the docs draw
-- ``dds.session.server``    one market: members, epochs, rounds, leases
+- ``dds.session.timing``    the timers of both sides
+- ``dds.session.server``    one market: its ``members``, its rounds (``epoch``), its leases
 - ``dds.session.effects``   what the server asks its caller to carry out
-- ``dds.session.client``    one client's side: answers posts, checks its allocation
+- ``dds.session.client``    one client's side; ``answers`` is what it computes in private
 - ``dds.session.status``    public facts about a running market
 - ``dds.session.upload``    how the server-side part of a model travels
 
