@@ -7,7 +7,7 @@ into exit code 2, gRPC servers into the status of :attr:`DdsError.status`.
 
 from __future__ import annotations
 
-__all__ = ["DdsError", "Infeasible", "InternalError", "InvalidInput", "StaleRound"]
+__all__ = ["DdsError", "Infeasible", "InternalError", "InvalidInput"]
 
 
 class DdsError(Exception):
@@ -30,12 +30,6 @@ class Infeasible(DdsError):
     """
 
     status = "FAILED_PRECONDITION"
-
-
-class StaleRound(DdsError):
-    """A message belongs to a round or epoch that is over; ask for the current one."""
-
-    status = "ABORTED"
 
 
 class InternalError(DdsError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from dds.session.messages import Allocation, Post, Refusal, Released
 from dds.session.states import MEMBER, MemberEvent, MemberState, step
+from dds.session.status import MemberStatus
 from dds.session.timing import Repeat
 
 __all__ = ["Member", "Members"]
@@ -44,6 +45,17 @@ class Member:
         """It answered, or the question is void."""
         self.owed = None
         self.repeat.stop()
+
+    def status(self) -> MemberStatus:
+        """The public facts about it."""
+        held = self.allocation
+        return MemberStatus(
+            name=self.name,
+            share=held.share if held else 0.0,
+            payment=held.payment if held else 0.0,
+            received=self.received,
+            sent=self.sent,
+        )
 
     @property
     def unplayed(self) -> bool:

@@ -37,10 +37,10 @@ from dds.session.messages import (
     Welcome,
 )
 from dds.session.states import MARKET, MarketEvent, MarketState, MemberEvent, MemberState, step
-from dds.session.status import MarketStatus, MemberStatus
+from dds.session.status import MarketStatus
 from dds.session.timing import Repeat, Timing
 
-__all__ = ["Departed", "Effect", "MarketServer", "Send", "Settled"]
+__all__ = ["MarketServer"]
 
 
 class MarketServer:
@@ -114,16 +114,7 @@ class MarketServer:
             terms=self.terms,
             price=last.price if last else None,
             total=last.total if last else None,
-            members=tuple(
-                MemberStatus(
-                    name=m.name,
-                    share=m.allocation.share if m.allocation else 0.0,
-                    payment=m.allocation.payment if m.allocation else 0.0,
-                    received=m.received,
-                    sent=m.sent,
-                )
-                for m in sorted(self._members, key=lambda m: m.name)
-            ),
+            members=tuple(m.status() for m in sorted(self._members, key=lambda m: m.name)),
         )
 
     def next_timeout(self) -> float | None:

@@ -27,8 +27,9 @@ import numpy as np
 from dds.errors import InvalidInput
 from dds.market.client import Client
 from dds.session.client import ClientSession
+from dds.session.effects import Departed, Effect, Send, Settled
 from dds.session.messages import ClientMessage, ServerMessage
-from dds.session.server import Departed, Effect, MarketServer, Send, Settled
+from dds.session.server import MarketServer
 from dds.session.states import ClientState
 
 __all__ = ["FakeMarket", "Fate", "Fates", "Weather", "perfect", "scripted"]

@@ -6,6 +6,7 @@ import pytest
 
 from dds.errors import InternalError, InvalidInput
 from dds.market.tariff import Clearing, Linear
+from dds.session.effects import Departed, Send, Settled
 from dds.session.messages import (
     Accept,
     Allocation,
@@ -22,7 +23,7 @@ from dds.session.messages import (
     Renewed,
     Welcome,
 )
-from dds.session.server import Departed, MarketServer, Send, Settled
+from dds.session.server import MarketServer
 from dds.session.states import MarketState
 from dds.session.timing import Timing
 
