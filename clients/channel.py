@@ -19,8 +19,6 @@ from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2_grpc
 
 __all__ = ["Channel"]
 
-#: Request metadata that names the lease an inference is paid by.
-_LEASE_KEY = "dds-lease"
 #: Largest message either way, bytes; whole tensors travel in one.
 _MESSAGE_BYTES = 2**28
 #: Seconds for a server to be reachable, for a short call, and for one stream of the game (the
@@ -97,9 +95,8 @@ class Channel:
     ) -> ServerRun:
         """Run an uploaded model at the share of the lease."""
         request = tensors.request_to_proto(digest, inputs)
-        reply = await _reply(
-            self._inference.ModelInfer(request, timeout=timeout, metadata=((_LEASE_KEY, lease),))
-        )
+        payer = ((tensors.LEASE_KEY, lease),)
+        reply = await _reply(self._inference.ModelInfer(request, timeout=timeout, metadata=payer))
         cpu, paced, wall = (
             reply.parameters[f"{name}_seconds"].double_param for name in ("cpu", "paced", "wall")
         )

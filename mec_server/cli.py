@@ -9,11 +9,16 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from dds.errors import DdsError, InvalidInput
 from dds.units import parse_bytes, parse_number, parse_seconds
 from mec_server.config import Limits, ServerConfig
+
+if TYPE_CHECKING:
+    from dds.market.tariff_base import Tariff
 
 __all__ = ["build_parser", "main", "read_config"]
 
@@ -101,11 +106,7 @@ def read_config(args: argparse.Namespace) -> ServerConfig:
             store_bytes=int(parse_bytes(args.max_store)),
         ),
     )
-    if args.workers is None:
-        return config
-    import dataclasses
-
-    return dataclasses.replace(config, workers=args.workers)
+    return config if args.workers is None else replace(config, workers=args.workers)
 
 
 def _number(text: str, flag: str) -> float:
@@ -124,7 +125,7 @@ def _quantum(text: str) -> Fraction | None:
         raise InvalidInput(f"--quantum {text!r}: need cores such as 0.001, or none") from error
 
 
-def _tariff(args: argparse.Namespace, capacity: float):  # type: ignore[no-untyped-def]
+def _tariff(args: argparse.Namespace, capacity: float) -> Tariff:
     """The tariff that the flags name; raises InvalidInput for a missing or superfluous flag."""
     from dds.market.tariff_json import tariff_from_json
 

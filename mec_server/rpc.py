@@ -25,10 +25,8 @@ from mec_server.errors import UnknownModel
 from mec_server.handlers import Handlers
 from mec_server.store import TensorSpec
 
-__all__ = ["LEASE_KEY", "RpcServer"]
+__all__ = ["RpcServer"]
 
-#: Request metadata that names the lease an inference is paid by.
-LEASE_KEY = "dds-lease"
 #: Messages that may wait for a client that does not read; further ones are dropped, which the
 #: protocol allows.
 _LONGEST_BACKLOG = 256
@@ -51,7 +49,7 @@ async def _answer(context: Any, call: Awaitable[T]) -> T:
 
 def _lease(context: Any) -> str:
     for key, value in context.invocation_metadata() or ():
-        if key == LEASE_KEY and isinstance(value, str):
+        if key == tensors.LEASE_KEY and isinstance(value, str):
             return value
     return ""
 

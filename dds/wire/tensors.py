@@ -20,6 +20,7 @@ from dds.wire import open_inference_pb2 as oip
 
 __all__ = [
     "DATATYPES",
+    "LEASE_KEY",
     "array_from_raw",
     "array_to_raw",
     "datatype_of",
@@ -31,6 +32,8 @@ __all__ = [
 
 Array = NDArray[Any]
 
+#: Request metadata that names the lease an inference is paid by.
+LEASE_KEY = "dds-lease"
 #: Open Inference data types of fixed size, and the field of typed contents that holds them.
 DATATYPES: Mapping[str, tuple[np.dtype[Any], str]] = {
     "BOOL": (np.dtype("?"), "bool_contents"),
