@@ -65,9 +65,51 @@ def test_the_checker_needs_only_the_standard_library(path: Path) -> None:
     assert roots(path) <= allowed
 
 
-def test_sessions_have_no_clock_and_no_sockets() -> None:
-    for path in sorted((ROOT / "dds" / "session").glob("*.py")):
-        assert not roots(path) & {"time", "asyncio", "threading", "socket", "random", "logging"}
+#: The library from the ground up: a part imports only what stands before it.
+LAYERS = (
+    ("errors",),
+    ("units",),
+    ("model",),
+    ("costs", "profile"),
+    ("cut",),
+    ("market",),
+    ("session",),
+    ("wire", "testing", "demo"),
+    ("cli",),
+)
+#: What touches the machine.
+RIM = {"cli", "demo", "profile", "__main__.py"}
+
+
+def parts() -> list[Path]:
+    return [path for path in sources() if path.relative_to(ROOT).parts[0] == "dds"]
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT / "dds").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in parts() if path.parent != ROOT / "dds"],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_the_library_is_built_from_the_ground_up(path: Path) -> None:
+    height = {part: floor for floor, floor_parts in enumerate(LAYERS) for part in floor_parts}
+    own = part_of(path)
+    used = {name.split(".")[1] for name in imported_modules(path) if name.startswith("dds.")}
+    above = {part for part in used & height.keys() if height[part] >= height[own]} - {own}
+    assert not above, f"dds.{own} must not import dds.{', dds.'.join(sorted(above))}"
+
+
+def test_the_library_has_no_clock_no_sockets_and_no_threads() -> None:
+    impure = {
+        *("asyncio", "concurrent", "logging", "multiprocessing", "random", "signal"),
+        *("socket", "subprocess", "threading", "time"),
+    }
+    for path in parts():
+        if path.relative_to(ROOT / "dds").parts[0] not in RIM:
+            assert not roots(path) & impure, path
 
 
 def test_import_dds_stays_light() -> None:

@@ -11,20 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import onnx
 
-from dds.cut.pieces import Cut
 from dds.errors import InvalidInput
 from dds.model.dataflow import Dataflow, dataflow
 from dds.model.graph import ModelGraph
 from dds.model.onnxfile import OnnxFile, assemble, open_onnx
 from dds.model.shapes import tensor_type
 
-__all__ = ["SplitModel", "split"]
+__all__ = ["Sides", "SplitModel", "split"]
 
 Value = TypeVar("Value")
+
+
+class Sides(Protocol):
+    """Which side each operator runs on; a :class:`dds.cut.Cut` says so."""
+
+    @property
+    def on_device(self) -> Sequence[int]:
+        """Indices of the operators on the device, closed under predecessors."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class SplitModel:
         return _pick(self.outputs, inputs, on_device, on_server)
 
 
-def split(model: bytes, graph: ModelGraph, cut: Cut) -> SplitModel:
+def split(model: bytes, graph: ModelGraph, cut: Sides) -> SplitModel:
     """Take a model apart where ``cut`` says.
 
     model: ONNX bytes; graph: of that model (or of the same topology with other
