@@ -25,9 +25,9 @@ from clients.results import certificate, compare, cut_summary, market_summary
 from clients.runner import DeviceRunner
 from clients.server import Server
 from dds.costs import Device, Link, Timing, operator_times, server_times
-from dds.cut.solver import frontier
 from dds.cut.network import make_cut, score
 from dds.cut.pieces import Frontier
+from dds.cut.solver import frontier
 from dds.errors import InvalidInput
 from dds.market.client import Client
 from dds.model.graph import ModelGraph
@@ -103,8 +103,7 @@ def prepare(config: AgentConfig, emit: Emit) -> Prepared:
     from dds.model import load_model, zoo
     from dds.profile.cache import measured_profile
 
-    name = config.model.removeprefix("zoo:")
-    model = zoo.read(name) if name == config.model else zoo.build(name, config.seed)
+    model = zoo.read(config.model, seed=config.seed)
     graph = load_model(model)
     emit({"event": "loaded", "model": config.model, "operators": len(graph.operators),
           "bytes": len(model)})  # fmt: skip

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from dds.cli.arguments import (
@@ -85,12 +84,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(source: str) -> bytes:
     """The model's bytes; of a zoo model the topology, as planning needs no weights."""
-    from dds.model.zoo import NAMES, read, topology
+    from dds.model.zoo import name_in, read, topology
 
-    name = source.removeprefix("zoo:")
-    if name in NAMES and (name != source or not Path(source).exists()):
-        return topology(name)
-    return read(source)
+    name = name_in(source)
+    return read(source) if name is None else topology(name)
 
 
 def describe(graph: ModelGraph, piece: Piece, *, operators: bool = False) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dds.cli.arguments import add_model_argument, model_shapes
 from dds.units import format_seconds
 
 if TYPE_CHECKING:
@@ -28,17 +29,17 @@ example: the five slowest operators of ResNet-50
 """
 
 
-def add(commands: Any) -> None:
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command to the parser of ``dds``."""
-    parser: argparse.ArgumentParser = commands.add_parser(
+    parser = commands.add_parser(
         "profile",
         help="measure a model's operators on this machine",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_model_argument(parser)
     more = parser.add_argument
-    more("model", metavar="MODEL", help="an .onnx file, or zoo:NAME")
     more("--repeats", type=int, default=10, metavar="N", help="runs to measure (default: 10)")
     more("--threads", type=int, default=1, metavar="N", help="of onnxruntime (default: 1)")
     more("--top", type=int, default=10, metavar="N", help="operators in the table (default: 10)")
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from dds.profile.cache import cache_directory, measured_profile
 
     model = zoo.read(args.model)
-    graph = load_model(model)
+    graph = load_model(model, shapes=model_shapes(args))
     folder = Path(args.cache) if args.cache else cache_directory()
     profile, cached = measured_profile(
         model,

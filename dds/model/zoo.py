@@ -23,7 +23,7 @@ from dds.model.importer import read_model
 from dds.model.onnxfile import OnnxFile, assemble, open_onnx, raw_weight
 from dds.model.shapes import Forms, infer
 
-__all__ = ["NAMES", "build", "read", "topology"]
+__all__ = ["NAMES", "build", "name_in", "read", "topology"]
 
 NAMES: tuple[str, ...] = (
     "alexnet", "densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet",
@@ -87,18 +87,24 @@ def build(name: str, seed: int = 0) -> bytes:
     )
 
 
-def read(source: str) -> bytes:
-    """The bytes that a MODEL argument names.
+def name_in(source: str) -> str | None:
+    """The zoo's name for what a MODEL argument means, None if it means a file.
 
-    ``zoo:resnet50`` is that zoo model with the weights of seed 0; a path is that file; a bare
-    zoo name is the zoo's unless a file is called so.
-
-    Raises InvalidInput when it is none of them.
+    ``zoo:resnet50`` always means the zoo's; a bare ``resnet50`` unless a file is called so.
     """
     if source.startswith("zoo:"):
-        return build(source.removeprefix("zoo:"))
-    if source in NAMES and not Path(source).exists():
-        return build(source)
+        return source.removeprefix("zoo:")
+    return source if source in NAMES and not Path(source).exists() else None
+
+
+def read(source: str, *, seed: int = 0) -> bytes:
+    """The bytes that a MODEL argument means: a zoo model with seeded weights, or a file.
+
+    Raises InvalidInput when there is neither, or for a negative seed.
+    """
+    name = name_in(source)
+    if name is not None:
+        return build(name, seed)
     try:
         return read_model(source)
     except InvalidInput as error:

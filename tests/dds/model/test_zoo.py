@@ -81,8 +81,11 @@ def test_vgg19_is_as_large_as_the_real_one():
 def test_read_takes_zoo_names_and_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert zoo.read("zoo:squeezenet") == zoo.read("squeezenet") == zoo.build("squeezenet")
+    assert zoo.read("squeezenet", seed=3) == zoo.build("squeezenet", 3)
+    assert zoo.name_in("squeezenet") == zoo.name_in("zoo:squeezenet") == "squeezenet"
     (tmp_path / "squeezenet").write_bytes(b"mine")
     assert zoo.read("squeezenet") == b"mine"
+    assert zoo.name_in("squeezenet") is None
     assert zoo.read("zoo:squeezenet") != b"mine"
 
 

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, helper
 
 from dds.cli.main import main
 
@@ -51,3 +52,24 @@ def test_wrong_input_is_one_line(
     assert main(["profile", "--no-cache", *flags]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert complaint in line
+
+
+def test_a_shape_that_the_model_leaves_open_is_given_by_a_flag(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "open",
+        [value("x", TensorProto.FLOAT, ["batch", 4])],
+        [value("y", TensorProto.FLOAT, ["batch", 4])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    path = tmp_path / "open.onnx"
+    path.write_bytes(model.SerializeToString())
+    flags = ["profile", str(path), "--repeats", "1", "--json", "--no-cache"]
+    assert main(flags) == 2
+    assert "'x'" in capsys.readouterr().err
+    assert main([*flags, "--shape", "x=2,4"]) == 0
+    assert [op["kind"] for op in json.loads(capsys.readouterr().out)["operators"]] == ["Relu"]
