@@ -57,7 +57,7 @@ def test_a_client_that_fails_ends_the_run_with_its_last_words() -> None:
         SMALL, participants=(Participant("ghost", "no-such-model", 1.0, "WiFi", 1.0),)
     )
     with pytest.raises(InternalError, match=r"ghost ended with exit code 2: .*no-such-model"):
-        asyncio.run(play(broken, tariff="clearing", seed=0, on_event=lambda who, event: None))
+        asyncio.run(play(broken, tariff="clearing", seed=0, on_event=lambda *_: None))
 
 
 def children(pid: int) -> set[int]:
