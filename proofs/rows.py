@@ -235,8 +235,8 @@ def check_below(row: Row, price: Fraction, quantum: Fraction | None, reasons: Re
         return ZERO
     if not share:
         return ZERO
-    if quantum is None and share != row.high and share * (1 - SNAP) >= row.low:
-        share *= 1 - SNAP  # inside its bounds it is a square root, rounded
+    if quantum is None and share != row.high:
+        share = max(share * (1 - SNAP), row.low)  # inside its bounds it is a root, rounded
     goal = row.cost(piece, share, price)
     for j, (base, work) in enumerate(row.pieces):
         if prunes(goal, row.value_of_time, base, work, price):

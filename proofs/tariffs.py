@@ -120,7 +120,9 @@ class Piecewise(Tariff):
         """The table's load within 1e-9 of demand: X + g is seldom a short decimal exactly."""
         m = bisect_left(self.loads, demand)
         near = min(self.loads[max(m - 1, 0) : m + 1], key=lambda load: abs(load - demand))
-        return near if abs(near - demand) <= NEAR * demand else demand
+        left, right = self.slopes(near)
+        # Where the slope stays the same there is no kink, and a witness is best left alone.
+        return near if left != right and abs(near - demand) <= NEAR * demand else demand
 
 
 def read_tariff(holder: Any, quantum: Fraction | None) -> Tariff:

@@ -102,24 +102,30 @@ def _crossing(sale: Sale, sides: _Sides, last: _Found | None, miss: float) -> _S
 
 def _at_kink(sale: Sale, sides: _Sides, bracket: Bracket) -> _Search:
     """If demand jumps only because pi' does, hold F there and search the slope instead."""
-    load = bracket.above.at
-    right = sale.tariff.exact_slope(sale.load(load))
-    found = _Found(bracket, load, float(right), cut_off=False)
+    slope = sale.tariff.exact_slope(sale.load(bracket.above.at))
+    found = _Found(bracket, bracket.above.at, float(slope), cut_off=False)
     if bracket.met or bracket.below is None:
         return found
-    lower, upper = sale.load(bracket.below.at), sale.load(load)
-    if not any(lower < kink <= upper for kink in sale.tariff.kinks):
+    lower, upper = sale.load(bracket.below.at), sale.load(bracket.above.at)
+    kink = next((kink for kink in sale.tariff.kinks if lower < kink <= upper), None)
+    if kink is None:
         return found
-    price = sale.tariff.exact_price(upper)
-    left = (price - sale.tariff.exact_price(lower)) / (upper - lower)
+    if sale.quantum is None:
+        load = float(kink)
+        price, left = sale.tariff.exact_price(kink), sale.tariff.exact_left_slope(kink)
+        slope = sale.tariff.exact_slope(kink)
+    else:  # among whole quanta the chord to the one below is a subgradient too
+        load, price = bracket.above.at, sale.tariff.exact_price(upper)
+        left = (price - sale.tariff.exact_price(lower)) / (upper - lower)
+    cap = bracket.above.supply if math.isinf(sale.room) else sale.room
 
     def quote(slope: float) -> Quote:
-        return sides.on(Quote(found.bracket.above.supply * sale.unit, float(price), slope))
+        return sides.on(Quote(cap * sale.unit, float(price), slope))
 
     path = Path(quote, lambda _: load, sale.count, STUCK, POINT)
-    steep = replace(bracket.above, at=float(right))
-    gentle = yield from path.ask(float(left), None, steep)
-    if gentle.excess <= 0.0:
+    gentle = yield from path.ask(float(left))
+    steep = yield from path.ask(float(slope), gentle)
+    if not gentle.excess > 0.0 >= steep.excess:
         return found
     held = yield from path.narrow(gentle, steep)
     return _Found(held, load, held.above.at, cut_off=False)

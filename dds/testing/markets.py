@@ -83,7 +83,8 @@ def tariffs(draw: st.DrawFn, *, capacity: float | None = None) -> Tariff:
         return Linear(start, draw(_PRICE), limit)
     if kind == "power":
         return Power(start, draw(_PRICE), draw(st.integers(2, 4)), limit)
-    loads, prices, slope = [0.0], [Fraction(str(start))], Fraction(0)
+    # Three decimals: sums then print exactly, and equal slopes stay equal.
+    loads, prices, slope = [0.0], [Fraction(str(round(start, 3)))], Fraction(0)
     for _ in range(draw(st.integers(1, 3))):
         step = draw(st.sampled_from([0.25, 0.5, 1.0]))
         slope += draw(st.sampled_from([Fraction(0), Fraction(1, 2), Fraction(4)]))

@@ -105,7 +105,7 @@ def test_rounds_do_not_depend_on_the_number_of_clients(play, kind: str) -> None:
         # One bid and one post a round; joining, getting ready and accepting besides.
         assert {m.received for m in members} == {rounds[-1] + 3}
         assert {m.sent for m in members} == {rounds[-1] + 3}
-    assert max(rounds) <= 25
+    assert max(rounds) <= 55  # bisection down to neighbouring doubles would take this many
     assert max(rounds) - min(rounds) <= 8
 
 
