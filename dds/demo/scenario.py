@@ -68,7 +68,7 @@ DEMO = Scenario(
         Participant("camera-2", "resnet50", 20.0, "4G", 1.0),
         Participant("drone-1", "densenet121", 16.0, "WiFi", 1.0),
         Participant("drone-2", "inception_v2", 36.0, "4G", 1.0),
-        Participant("phone-1", "alexnet", 60.0, "3G", 3.0),
+        Participant("phone-1", "alexnet", 60.0, "4G", 1.0),
         Participant("phone-2", "inception_v1", 24.0, "WiFi", 1.0),
         Participant("robot-1", "squeezenet", 160.0, "3G", 1.0),
         Participant("robot-2", "shufflenet", 40.0, "4G", 1.0),
@@ -78,5 +78,5 @@ DEMO = Scenario(
     max_share=4.0,
     quantum="0.001",
     base_price=0.1,
-    inferences=3,
+    inferences=2,
 )
