@@ -45,10 +45,11 @@ bench: $(VENV)/stamp ## measure the frontier against networkx, scipy and (separa
 	  --requirement benchmarks/requirements.txt --editable '.[fast]'
 	@.venv-bench/bin/python benchmarks/frontier.py
 
-proto: ## regenerate the gRPC stubs and fail when the committed ones differ
+proto: ## regenerate the gRPC stubs; fails when the committed ones differ
 	@test -x .venv-proto/bin/python || $(PYTHON) -m venv .venv-proto
 	@.venv-proto/bin/python -m pip install --quiet --disable-pip-version-check grpcio-tools==1.81.1
-	@PYTHONPATH=. .venv-proto/bin/python -m dds.wire.generate --check
+	@PYTHONPATH=. .venv-proto/bin/python -m dds.wire.generate
+	@git diff --exit-code --stat dds/wire
 
 upgrade: ## resolve the newest versions and rewrite constraints.txt
 	@rm -rf .venv-upgrade && $(PYTHON) -m venv .venv-upgrade
