@@ -63,8 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     graph = load_model(_read(args.model), shapes=model_shapes(args))
     link = link_from(args)
-    # One frontier: starting numba would cost a hundred times what it saves.
-    found = frontier(graph, args.device, args.server, link, engine="python")
+    found = frontier(graph, args.device, args.server, link)
     pieces = [describe(graph, piece, operators=args.operators) for piece in found.pieces]
     if args.json:
         document = {

@@ -13,6 +13,7 @@ from dds.cut.kernel import Ints
 from dds.cut.layout import (
     BLOCK,
     BLOCK_START,
+    CROSSING,
     DEVICE,
     LOCAL,
     MADE_BY,
@@ -75,44 +76,56 @@ def _weigh(
 ) -> None:  # fmt: skip
     """Fill in the values of the cuts, and where along them each tensor crosses."""
     n = s.operators
-    order, rank, splits = s.ints[ORDER], s.ints[RANK], s.ints[SPLITS]
-    device, server = s.floats[DEVICE], s.floats[SERVER]
-    local, work = s.floats[LOCAL], s.floats[WORK]
+    rank, splits, device, server = s.ints[RANK], s.ints[SPLITS], s.floats[DEVICE], s.floats[SERVER]
     uplink, downlink = values[UPLINK_BYTES], values[DOWNLINK_BYTES]
     reached = s.ints[QUEUE]  # by position: how many cuts have already sent on what is there
-    k = 0
-    for i in range(n):
-        while k < count and splits[k] <= i:
-            k += 1
-        reached[i] = k
-        local[i + 1] = local[i] + device[order[i]]
-    for i in range(n - 1, -1, -1):
-        work[i] = work[i + 1] + server[order[i]]
+    begin = 0
     for k in range(count):
         uplink[k] = 0.0
         downlink[k] = 0.0
+        for i in range(begin, splits[k]):
+            reached[i] = k
+        begin = splits[k]
+    for i in range(begin, n):
+        reached[i] = count
     made_by, reader_start, reader = s.graph[MADE_BY], s.graph[READER_START], s.graph[READER]
-    since, until, read_bytes = s.ints[SINCE], s.ints[UNTIL], sizes[READ_BYTES]
+    crossing, since, until = s.ints[CROSSING], s.ints[SINCE], s.ints[UNTIL]
+    read_bytes = sizes[READ_BYTES]
+    found = 0
     for t in range(s.reads):
-        last = 0
+        first = reached[rank[made_by[t]]] if made_by[t] >= 0 else 0
+        last = first
         for r in range(reader_start[t], reader_start[t + 1]):
-            if rank[reader[r]] > last:
-                last = rank[reader[r]]
-        since[t] = reached[rank[made_by[t]]] if made_by[t] >= 0 else 0
-        until[t] = reached[last]
-        for k in range(since[t], until[t]):
-            uplink[k] += read_bytes[t]
+            if reached[rank[reader[r]]] > last:
+                last = reached[rank[reader[r]]]
+        if first < last:
+            crossing[found] = t
+            since[found] = first
+            until[found] = last
+            found += 1
+            for k in range(first, last):
+                uplink[k] += read_bytes[t]
+    crossing[found] = -1
     returned_by, returned_bytes = s.graph[RETURNED_BY], sizes[RETURNED_BYTES]
     for i in range(s.returns):
         for k in range(reached[rank[returned_by[i]]]):
             downlink[k] += returned_bytes[i]
-    block, block_start = s.graph[BLOCK], s.graph[BLOCK_START]
+    order, block, block_start = s.ints[ORDER], s.graph[BLOCK], s.graph[BLOCK_START]
     for k in range(count):
         p = splits[k]
-        values[IN_FRONT][k] = block_start[block[p]] if p < n else n
-        values[LOCAL_TIME][k] = local[p]
-        values[BASE_LATENCY][k] = local[p]
-        values[SERVER_WORK][k] = work[p]
+        begin, end = n, n
+        if p < n:
+            begin = block_start[block[p]]
+            end = block_start[block[p] + 1] if p > begin else p
+        elapsed, behind = s.floats[LOCAL][begin], s.floats[WORK][end]
+        for i in range(begin, p):
+            elapsed += device[order[i]]
+        for i in range(p, end):
+            behind += server[order[i]]
+        values[IN_FRONT][k] = begin
+        values[LOCAL_TIME][k] = elapsed
+        values[BASE_LATENCY][k] = elapsed
+        values[SERVER_WORK][k] = behind
         if p < n:
             values[BASE_LATENCY][k] += uplink[k] / up + downlink[k] / down + rtt
 
@@ -142,47 +155,40 @@ def _hull(splits: Ints, count: int, base: Floats, work: Floats) -> int:
 
 def _list(s: State, count: int) -> Ints:
     """The listing of :func:`describe`."""
-    since, until, tensor = s.ints[SINCE], s.ints[UNTIL], s.graph[TENSOR]
+    crossing, since, until = s.ints[CROSSING], s.ints[SINCE], s.ints[UNTIL]
     splits, rank, reached = s.ints[SPLITS], s.ints[RANK], s.ints[QUEUE]
     returned, returned_by = s.graph[RETURNED], s.graph[RETURNED_BY]
     block, block_start = s.graph[BLOCK], s.graph[BLOCK_START]
     size = 3 * count + 1
-    for t in range(s.reads):
-        size += until[t] - since[t]
+    found = 0
+    while crossing[found] >= 0:
+        size += until[found] - since[found]
+        found += 1
     for i in range(s.returns):
         size += reached[rank[returned_by[i]]]
     for k in range(count):
         if splits[k] < s.operators:
             size += splits[k] - block_start[block[splits[k]]]
     listing = int_table(1, size)[0]
-    for i in range(3 * count + 1):
-        listing[i] = 0
-    for k in range(count):
-        if splits[k] < s.operators:
-            listing[3 * k] = splits[k] - block_start[block[splits[k]]]
-    for t in range(s.reads):
-        for k in range(since[t], until[t]):
-            listing[3 * k + 1] += 1
-    for i in range(s.returns):
-        for k in range(reached[rank[returned_by[i]]]):
-            listing[3 * k + 2] += 1
-    # Lengths become ends; as lists are filled in from the back, ends become beginnings.
-    listing[0] += 3 * count + 1
-    for i in range(1, 3 * count + 1):
-        listing[i] += listing[i - 1]
-    for k in range(count):
+    # From the back, so that each list is ascending and begins where the last entry went.
+    at = size
+    for k in range(count - 1, -1, -1):
+        for i in range(s.returns - 1, -1, -1):
+            if k < reached[rank[returned_by[i]]]:
+                at -= 1
+                listing[at] = returned[i]
+        listing[3 * k + 2] = at
+        for i in range(found - 1, -1, -1):
+            if since[i] <= k < until[i]:
+                at -= 1
+                listing[at] = s.graph[TENSOR][crossing[i]]
+        listing[3 * k + 1] = at
         p = splits[k]
         if p < s.operators and p > block_start[block[p]]:
             for v in range(block_start[block[p] + 1] - 1, block_start[block[p]] - 1, -1):
                 if rank[v] < p:
-                    listing[3 * k] -= 1
-                    listing[listing[3 * k]] = v
-    for t in range(s.reads - 1, -1, -1):
-        for k in range(since[t], until[t]):
-            listing[3 * k + 1] -= 1
-            listing[listing[3 * k + 1]] = tensor[t]
-    for i in range(s.returns - 1, -1, -1):
-        for k in range(reached[rank[returned_by[i]]]):
-            listing[3 * k + 2] -= 1
-            listing[listing[3 * k + 2]] = returned[i]
+                    at -= 1
+                    listing[at] = v
+        listing[3 * k] = at
+    listing[3 * count] = size
     return listing

@@ -24,7 +24,7 @@ FloatTable: TypeAlias = Sequence[Floats]
 
 # Columns of `graph`, whole numbers that only depend on the model graph.
 (
-    SIZES,  # the five numbers listed in State
+    SIZES,  # the numbers of State, in its order
     START,  # by node: its arcs are START[u] .. START[u + 1] - 1
     HEAD,  # by arc
     MATE,  # by arc: the opposite arc
@@ -38,9 +38,10 @@ FloatTable: TypeAlias = Sequence[Floats]
     RETURNED_BY,  # by such an output: the operator
     BLOCK,  # by operator, ascending
     BLOCK_START,  # by block, and n behind the last
+    WIDE,  # the blocks of several operators
     TOUCH_START,  # by block: where its tensors begin in TOUCH
     TOUCH,  # read tensors that a cut inside the block may send at an arc or hub of it
-) = range(16)
+) = range(17)
 
 # Columns of `sizes`, bytes that only depend on the model graph, float64 and exact.
 (
@@ -65,12 +66,13 @@ FloatTable: TypeAlias = Sequence[Floats]
     CURRENT,
     QUEUE,
     TALLY,
-    SINCE,  # by read tensor: the first cut of the chain at which it crosses,
+    CROSSING,  # the read tensors that cross at some cut of the chain, ended by -1;
+    SINCE,  # for each the first cut at which it crosses,
     UNTIL,  # and the first behind at which it does not
-) = range(12)
-INT_COLUMNS = 12
+) = range(13)
+INT_COLUMNS = 13
 
-# Columns of `State.floats`, seconds.
+# Columns of `State.floats`, seconds.  What only flows need is set where blocks are wide.
 (
     DEVICE,  # by node: time on the device; 0 for a hub
     SERVER,  # by node: time on one reference core; 0 for a hub
@@ -97,6 +99,7 @@ class State(NamedTuple):
     reads: int  # tensors that are read
     returns: int  # model outputs that operators produce
     blocks: int
+    wides: int  # blocks of several operators
     graph: IntTable
     ints: IntTable
     floats: FloatTable
@@ -117,14 +120,15 @@ def float_table(columns: int, size: int) -> FloatTable:
 def new_state(graph: IntTable) -> State:
     """Work space for one search of a graph."""
     sizes = graph[SIZES]
-    operators, nodes, reads, returns, blocks = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4]
+    nodes, reads = sizes[1], sizes[2]
     size = max(nodes, reads) + 2
     return State(
-        operators,
+        sizes[0],
         nodes,
         reads,
-        returns,
-        blocks,
+        sizes[3],
+        sizes[4],
+        sizes[5],
         graph,
         int_table(INT_COLUMNS, size),
         float_table(FLOAT_COLUMNS, size),

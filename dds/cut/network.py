@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -108,8 +108,9 @@ def network(graph: ModelGraph) -> Network:
         for p in sorted(before):
             arcs.add(v, p, INFINITE)
     block_start = [*(v for v in range(n) if v == 0 or block[v] != block[v - 1]), n]
+    wide = [b for b, (begin, end) in enumerate(pairwise(block_start)) if end - begin > 1]
     columns = (
-        [n, n + hubs, len(read), len(returned), len(touch)],
+        [n, n + hubs, len(read), len(returned), len(touch), len(wide)],
         *arcs.columns(n + hubs),
         hub,
         read,
@@ -120,6 +121,7 @@ def network(graph: ModelGraph) -> Network:
         [producer[t] for t in returned],
         block,
         block_start,
+        wide,
         _starts(touch),
         [i for tensors in touch for i in tensors],
     )

@@ -36,7 +36,6 @@ from dds.cut.block import open_block, score_block, solve_block
 from dds.cut.crossing import Described, describe
 from dds.cut.layout import (
     AROUND,
-    BLOCK,
     BLOCK_START,
     CUT_BASE,
     CUT_WORK,
@@ -60,7 +59,10 @@ from dds.cut.layout import (
     SPLITS,
     STACK,
     THROUGH_UP,
+    TOUCH,
+    TOUCH_START,
     UPLOAD,
+    WIDE,
     WORK,
     Floats,
     FloatTable,
@@ -96,68 +98,73 @@ def price(
     s: State, sizes: FloatTable, device: Floats, server: Floats,
     up: float, down: float, rtt: float,
 ) -> None:  # fmt: skip
-    """Seconds of everything at this link."""
+    """Seconds of every prefix at this link, and of all that the networks of blocks need."""
     n = s.operators
-    order, rank = s.ints[ORDER], s.ints[RANK]
-    own_device, own_server = s.floats[DEVICE], s.floats[SERVER]
-    on_server, upload = s.floats[ON_SERVER], s.floats[UPLOAD]
+    order, rank, block_start = s.ints[ORDER], s.ints[RANK], s.graph[BLOCK_START]
     local, work, prefix = s.floats[LOCAL], s.floats[WORK], s.floats[PREFIX]
-    input_bytes, output_bytes = sizes[INPUT_BYTES], sizes[OUTPUT_BYTES]
     prefix_up, prefix_down = sizes[PREFIX_UP], sizes[PREFIX_DOWN]
     total = 0.0
     for v in range(n):
         order[v] = v
         rank[v] = v
-        own_device[v] = device[v]
-        own_server[v] = server[v]
         local[v] = total
-        prefix[v] = rtt + total + prefix_up[v] / up + prefix_down[v] / down
         total += device[v]
     local[n] = total
-    prefix[n] = total
-    for hub in range(n, s.nodes):
-        own_server[hub] = 0.0
     behind = 0.0
     work[n] = 0.0
     for v in range(n - 1, -1, -1):
         behind += server[v]
         work[v] = behind
+    for b in range(s.blocks):
+        p = block_start[b]
+        prefix[p] = rtt + local[p] + prefix_up[p] / up + prefix_down[p] / down
+    prefix[n] = total
+    own_device, own_server = s.floats[DEVICE], s.floats[SERVER]
+    on_server, upload = s.floats[ON_SERVER], s.floats[UPLOAD]
+    around, floor, through_up = s.floats[AROUND], s.floats[FLOOR], sizes[THROUGH_UP]
+    input_bytes, output_bytes, read_bytes = (
+        sizes[INPUT_BYTES],
+        sizes[OUTPUT_BYTES],
+        sizes[READ_BYTES],
+    )
+    touch_start, touch = s.graph[TOUCH_START], s.graph[TOUCH]
     # Beyond this a crossing costs more than local-only: how much more is irrelevant.
     clip = 2.0 * total
-    for v in range(n):
-        on_server[v] = 0.0
-        if input_bytes[v] > 0.0 or output_bytes[v] > 0.0:
-            on_server[v] = min(input_bytes[v] / up, clip) + min(output_bytes[v] / down, clip)
-    read_bytes = sizes[READ_BYTES]
-    for t in range(s.reads):
-        upload[t] = min(read_bytes[t] / up, clip)
-    around, floor, through_up = s.floats[AROUND], s.floats[FLOOR], sizes[THROUGH_UP]
-    block_start = s.graph[BLOCK_START]
-    for b in range(s.blocks):
-        around[b] = rtt + local[block_start[b]] + through_up[b] / up
-        around[b] += prefix_down[block_start[b + 1]] / down
+    for i in range(s.wides):
+        b = s.graph[WIDE][i]
+        first, last = block_start[b], block_start[b + 1]
+        around[b] = rtt + local[first] + through_up[b] / up + prefix_down[last] / down
         floor[b] = around[b]
+        for v in range(first, last):
+            own_device[v] = device[v]
+            own_server[v] = server[v]
+            on_server[v] = 0.0
+            if input_bytes[v] > 0.0 or output_bytes[v] > 0.0:  # few do
+                on_server[v] = min(input_bytes[v] / up, clip) + min(output_bytes[v] / down, clip)
+        for j in range(touch_start[b], touch_start[b + 1]):
+            upload[touch[j]] = min(read_bytes[touch[j]] / up, clip)
+    for hub in range(n, s.nodes):
+        own_server[hub] = 0.0
 
 
 def _first_cut(s: State, x: float) -> int:
     """Bring the cut of least A + x W to the front of order; returns its position."""
     n = s.operators
-    block = s.graph[BLOCK]
+    block_start = s.graph[BLOCK_START]
     prefix, work = s.floats[PREFIX], s.floats[WORK]
     split = n
     best = prefix[n]
-    for p in range(n):
-        if p == 0 or block[p] != block[p - 1]:
-            value = prefix[p] + x * work[p]
-            if value < best:
-                best = value
-                split = p
+    for b in range(s.blocks):
+        p = block_start[b]
+        value = prefix[p] + x * work[p]
+        if value < best:
+            best = value
+            split = p
     for p in (split, n):
         s.floats[CUT_BASE][p] = prefix[p]
         s.floats[CUT_WORK][p] = work[p]
     # The first position, 0, read from a table: for a literal 0 numba compiles anew.
-    start = s.graph[BLOCK_START][0]
-    inner = _best_in_blocks(s, start, n, x, best - TOLERANCE * best)
+    inner = _best_in_blocks(s, block_start[0], n, x, best - TOLERANCE * best)
     return inner if inner >= 0 else split
 
 
@@ -196,14 +203,13 @@ def _best_in_blocks(s: State, low: int, high: int, x: float, best: float) -> int
     Returns the position of that cut (its A and W in CUT_BASE, CUT_WORK), or -1.
     """
     nodes = s.ints[NODES]
-    block_of, block_start = s.graph[BLOCK], s.graph[BLOCK_START]
+    wide, block_start = s.graph[WIDE], s.graph[BLOCK_START]
     pay_device, pay_server = s.floats[PAY_DEVICE], s.floats[PAY_SERVER]
     server, floor = s.floats[SERVER], s.floats[FLOOR]
     split = -1
-    stop = low
-    while stop < high:
-        begin = stop
-        block = block_of[begin]
+    for i in range(s.wides):
+        block = wide[i]
+        begin = max(block_start[block], low)
         stop = min(block_start[block + 1], high)
         if stop - begin < 2:
             continue
@@ -212,8 +218,8 @@ def _best_in_blocks(s: State, low: int, high: int, x: float, best: float) -> int
             continue
         fixed, count = open_block(s, block, begin, stop)
         all_device, all_server, cheapest = 0.0, 0.0, 0.0
-        for i in range(count):
-            v = nodes[i]
+        for j in range(count):
+            v = nodes[j]
             pay = pay_server[v] + x * server[v]
             all_device += pay_device[v]
             all_server += pay
@@ -263,12 +269,14 @@ def _part(s: State, begin: int, stop: int, most: int) -> int:
 
 def _seeds(s: State, low: int) -> int:
     """Stack the lower hull of the articulation prefixes behind low; returns its height."""
-    n = s.operators
-    stack, block = s.ints[STACK], s.graph[BLOCK]
+    stack, block_start = s.ints[STACK], s.graph[BLOCK_START]
     prefix, work = s.floats[PREFIX], s.floats[WORK]
     height = 0
-    for p in range(n, low, -1):
-        if p < n and (block[p] == block[p - 1] or prefix[p] >= prefix[stack[height - 1]]):
+    for b in range(s.blocks, -1, -1):
+        p = block_start[b]
+        if p <= low:
+            break
+        if height > 0 and prefix[p] >= prefix[stack[height - 1]]:
             continue
         s.floats[CUT_BASE][p] = prefix[p]
         s.floats[CUT_WORK][p] = work[p]
