@@ -32,9 +32,10 @@ import numpy as np
 import scipy.sparse.csgraph
 from networkx.algorithms.flow import preflow_push
 
+from dds.compiled import numba_installed
 from dds.costs import DEVICES, Link, operator_times
 from dds.cut import frontier
-from dds.cut.engine import numba_installed, run
+from dds.cut.engine import run
 from dds.cut.network import network
 from dds.model import ModelGraph, load_model
 from dds.model.zoo import NAMES, topology

@@ -69,10 +69,12 @@ def test_the_checker_needs_only_the_standard_library(path: Path) -> None:
 LAYERS = (
     ("errors",),
     ("units",),
+    ("compiled",),
     ("model",),
     ("costs", "profile"),
     ("cut",),
     ("market",),
+    ("dynamics", "online", "pooled"),
     ("session",),
     ("wire", "testing", "demo"),
     ("cli",),

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from dds.errors import InvalidInput
-from dds.market.document import Market, read_market, report, solve
+from dds.market.document import Instance, read_market, report, solve
 from dds.market.equilibrium import Equilibrium
 from dds.units import format_seconds
 
@@ -88,7 +88,7 @@ def _write(path: Path, text: str) -> None:
         raise InvalidInput(f"--certificate {str(path)!r}: cannot be written: {reason}") from None
 
 
-def _table(market: Market, equilibrium: Equilibrium) -> str:
+def _table(market: Instance, equilibrium: Equilibrium) -> str:
     """The allocation for people: the clients that pay most if there are many, then the sums."""
     order = list(range(len(equilibrium.clients)))
     if len(order) > SHOWN:

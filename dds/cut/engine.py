@@ -8,7 +8,6 @@ imported by :func:`prepare` alone.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import inspect
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -18,24 +17,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dds.compiled import numba_installed
 from dds.costs.link import Link
 from dds.cut import block, crossing, kernel, layout, parametric
 from dds.cut.network import Network
 from dds.errors import InvalidInput
 
-__all__ = ["Found", "numba_installed", "prepare", "ready", "run", "use_compiled"]
+__all__ = ["Found", "prepare", "ready", "run", "use_compiled"]
 
 #: What is compiled together, callees first.
 _MODULES = (kernel, layout, block, crossing, parametric)
 
 #: The listing and values of :func:`dds.cut.crossing.describe`, as lists.
 Found: TypeAlias = tuple[Sequence[int], Sequence[Sequence[float]]]
-
-
-@cache
-def numba_installed() -> bool:
-    """Whether numba (the extra ``fast``) can be imported."""
-    return importlib.util.find_spec("numba") is not None
 
 
 def ready() -> bool:

@@ -17,7 +17,8 @@ class Client:
 
     frontier: its pieces; value_of_time: w > 0, credits/s per s of latency;
     min_share, max_share: a client that offloads buys min_share <= f <= max_share
-    cores, one that computes locally buys none; name: for people and tables.
+    cores, one that computes locally buys none; name: for people and tables; rate:
+    lambda > 0, inferences/s, which only the pooled product (``dds.pooled``) looks at.
 
     Raises InvalidInput naming the field that is out of range.
     """
@@ -27,10 +28,13 @@ class Client:
     min_share: float = 0.0
     max_share: float = math.inf
     name: str = ""
+    rate: float = 1.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.value_of_time) and self.value_of_time > 0.0):
             raise InvalidInput(f"value_of_time is {self.value_of_time!r}; need a finite number > 0")
+        if not (math.isfinite(self.rate) and self.rate > 0.0):
+            raise InvalidInput(f"rate is {self.rate!r}; need a finite number of inferences/s > 0")
         if not (math.isfinite(self.min_share) and self.min_share >= 0.0):
             raise InvalidInput(f"min_share is {self.min_share!r}; need a finite number >= 0")
         if math.isnan(self.max_share) or self.max_share <= 0.0:

@@ -21,7 +21,7 @@ from dds.market.numbers import LARGEST, SMALLEST, read_quantum
 from dds.market.tariff_base import Tariff
 from dds.market.tariff_json import tariff_from_json
 
-__all__ = ["Market", "read_market", "report", "solve"]
+__all__ = ["Instance", "read_market", "report", "solve"]
 
 _MARKET = {"concept": True, "tariff": True, "clients": True, "quantum": False}
 _CLIENT = {
@@ -30,7 +30,7 @@ _CLIENT = {
 
 
 @dataclass(frozen=True)
-class Market:
+class Instance:
     """A market as plain numbers: who plays, at which tariff, for which equilibrium."""
 
     concept: str
@@ -39,7 +39,7 @@ class Market:
     clients: tuple[Client, ...]
 
 
-def read_market(data: bytes) -> Market:
+def read_market(data: bytes) -> Instance:
     """The market of a JSON document.
 
     Raises InvalidInput, one line naming the place, for anything that is not one, and
@@ -64,10 +64,10 @@ def read_market(data: bytes) -> Market:
         if first != i:
             raise InvalidInput(f"clients[{i}].name: {_show(client.name)} is clients[{first}]'s")
         clients.append(client)
-    return Market(concept, tariff, exact, tuple(clients))
+    return Instance(concept, tariff, exact, tuple(clients))
 
 
-def solve(market: Market) -> Equilibrium:
+def solve(market: Instance) -> Equilibrium:
     """The equilibrium of a market; raises as :func:`dds.nash` does."""
     find = nash if market.concept == "nash" else competitive
     return find(market.clients, market.tariff, quantum=market.quantum)

@@ -18,7 +18,7 @@ from dds.market.exact import exact_client
 from dds.market.numbers import Floats, Ints, exact_share, read_quantum, to_quanta
 from dds.market.replies import BOUNDLESS, Quote, Replies, best_replies, respond_all
 from dds.market.sale import Outcome
-from dds.market.table import Table
+from dds.market.table import ClientTable
 from dds.market.tariff import Clearing
 from dds.market.tariff_base import Tariff
 
@@ -127,7 +127,7 @@ class _Problem:
     clients: tuple[Client, ...]
     tariff: Tariff
     quantum: Fraction | None
-    table: Table
+    table: ClientTable
 
 
 def _solve(
@@ -139,7 +139,7 @@ def _solve(
     if not isinstance(tariff, Tariff):
         raise InvalidInput(f"tariff is {tariff!r}; need one such as Clearing(2.0)")
     names = _names(clients)
-    problem = _Problem(tuple(clients), tariff, read_quantum(quantum), Table.of(clients))
+    problem = _Problem(tuple(clients), tariff, read_quantum(quantum), ClientTable.of(clients))
     _check_servable(problem, names)
     outcome = _auction(problem, concept)
     shares = outcome.shares

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from dds.market.table import Table
+from dds.market.table import ClientTable
 from dds.market.tariff_base import Tariff
 
 __all__ = ["ExactClient", "exact_client", "tariff_payment"]
@@ -78,7 +78,9 @@ class ExactClient:
         return high
 
 
-def exact_client(table: Table, row: int, low: float, high: float, quantum: Fraction) -> ExactClient:
+def exact_client(
+    table: ClientTable, row: int, low: float, high: float, quantum: Fraction
+) -> ExactClient:
     """Row ``row`` of a table, exactly, with bounds in quanta."""
     value = Fraction(float(table.value[row]))
     pieces = tuple(

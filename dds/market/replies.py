@@ -26,7 +26,7 @@ from dds.market.numbers import (
     to_quanta,
     to_shares,
 )
-from dds.market.table import Table
+from dds.market.table import ClientTable
 from dds.market.tariff import Tariff
 
 __all__ = ["BOUNDLESS", "TOLERANCE", "Quote", "Replies", "best_replies", "respond_all"]
@@ -75,7 +75,7 @@ class Replies:
     costs: Floats
 
 
-def respond_all(table: Table, quote: Quote, quantum: Fraction | None = None) -> Replies:
+def respond_all(table: ClientTable, quote: Quote, quantum: Fraction | None = None) -> Replies:
     """Every client's answer to a quote.
 
     Costs are those of the question, ``w T(f) + price f + slope f^2 / 2``.
@@ -104,7 +104,7 @@ def respond_all(table: Table, quote: Quote, quantum: Fraction | None = None) -> 
 
 
 def best_replies(
-    table: Table,
+    table: ClientTable,
     tariff: Tariff,
     others: Floats,
     quantum: Fraction | None = None,
@@ -151,7 +151,7 @@ class _Decision:
     doubt: relative rounding error of those; exact: (row, quantum) -> payment of n quanta.
     """
 
-    table: Table
+    table: ClientTable
     low: Floats
     high: Floats
     may_stay: NDArray[np.bool_]  # local

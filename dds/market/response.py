@@ -16,7 +16,7 @@ from dds.errors import Infeasible, InvalidInput
 from dds.market.client import Client
 from dds.market.numbers import exact_share, read_quantum
 from dds.market.replies import Quote, Replies, best_replies, respond_all
-from dds.market.table import Table
+from dds.market.table import ClientTable
 from dds.market.tariff import Tariff
 
 __all__ = ["Bid", "best_response", "piece_at", "reconsider", "respond"]
@@ -38,7 +38,7 @@ def respond(client: Client, quote: Quote, *, quantum: float | Fraction | None = 
     add up to F (Theorem C).  The cost is that of the question.  A client that must offload and
     has no allowed share asks for its least one, at cost inf.
     """
-    return _bid(respond_all(Table.of([client]), quote, read_quantum(quantum)))
+    return _bid(respond_all(ClientTable.of([client]), quote, read_quantum(quantum)))
 
 
 def best_response(
@@ -55,7 +55,9 @@ def best_response(
     share is best (a price of 0 without a limit).
     """
     _check_others(others)
-    bid = _bid(best_replies(Table.of([client]), tariff, np.array([others]), read_quantum(quantum)))
+    bid = _bid(
+        best_replies(ClientTable.of([client]), tariff, np.array([others]), read_quantum(quantum))
+    )
     if math.isinf(bid.cost):
         raise Infeasible(
             f"others buy {others:g} of {tariff.capacity:g} cores, which leaves too little for "
@@ -81,7 +83,7 @@ def reconsider(
     _check_others(others)
     return _bid(
         best_replies(
-            Table.of([client]),
+            ClientTable.of([client]),
             tariff,
             np.array([others]),
             read_quantum(quantum),

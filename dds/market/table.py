@@ -19,17 +19,18 @@ from dds.errors import InvalidInput
 from dds.market.client import Client
 from dds.market.numbers import LARGEST, SMALLEST, Floats, Ints, exact_share, quanta_within
 
-__all__ = ["Table"]
+__all__ = ["ClientTable"]
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class ClientTable:
     """N clients, at most K offloading pieces each.
 
     base, work: A in s and W in core s, K x N, (inf, 1) where there is no piece;
     piece: its index in the client's frontier, K x N; value: w, credits/s per s, N;
     low, high: bounds on an offloading client's share, cores, N; local_base: A of
-    local-only, s, N, inf without one; local_piece: its index, -1 without one.
+    local-only, s, N, inf without one; local_piece: its index, -1 without one; rate: lambda,
+    inferences/s, N.
     """
 
     base: Floats
@@ -40,9 +41,10 @@ class Table:
     high: Floats
     local_base: Floats
     local_piece: Ints
+    rate: Floats
 
     @classmethod
-    def of(cls, clients: Sequence[Client]) -> Table:
+    def of(cls, clients: Sequence[Client]) -> ClientTable:
         """The table of ``clients``, in their order.
 
         Raises InvalidInput for a number other than 0 outside 1e-100..1e100, naming its place.
@@ -75,6 +77,7 @@ class Table:
             np.array([c.max_share for c in clients], float),
             local_base,
             local_piece,
+            np.array([c.rate for c in clients], float),
         )
         table._check(clients)
         return table
@@ -84,6 +87,7 @@ class Table:
             ("value_of_time", self.value[None]),
             ("min_share", self.low[None]),
             ("max_share", self.high[None]),
+            ("rate", self.rate[None]),
             ("base_latency_s", np.vstack((self.base, self.local_base))),
             ("server_work_s", self.work),
         ):
@@ -105,9 +109,9 @@ class Table:
         """K."""
         return len(self.base)
 
-    def take(self, rows: Ints) -> Table:
+    def take(self, rows: Ints) -> ClientTable:
         """The table of the clients ``rows`` alone."""
-        return Table(
+        return ClientTable(
             self.base[:, rows],
             self.work[:, rows],
             self.piece[:, rows],
@@ -116,6 +120,7 @@ class Table:
             self.high[rows],
             self.local_base[rows],
             self.local_piece[rows],
+            self.rate[rows],
         )
 
     @cached_property

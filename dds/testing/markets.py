@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from dds.cut.pieces import Frontier
 from dds.market.client import Client
-from dds.market.document import Market
+from dds.market.document import Instance
 from dds.market.tariff import Barrier, Clearing, Flat, Linear, PiecewiseLinear, Power
 from dds.market.tariff_base import Tariff
 
@@ -103,7 +103,7 @@ def markets(
     max_pieces: int = 4,
     quantum: bool | None = None,
     concept: str | None = None,
-) -> Market:
+) -> Instance:
     """A market with an equilibrium: up to ``max_clients`` clients, some of them identical.
 
     quantum: whether shares come in quanta; concept: "nash" or "competitive"; None draws it.
@@ -129,4 +129,4 @@ def markets(
             player = draw(clients(name=f"client {i}", max_pieces=max_pieces, max_min_share=roof))
         players.append(player)
     drawn = draw(st.sampled_from(["nash", "competitive"])) if concept is None else concept
-    return Market(drawn, draw(tariffs(capacity=capacity)), unit, tuple(players))
+    return Instance(drawn, draw(tariffs(capacity=capacity)), unit, tuple(players))

@@ -8,9 +8,9 @@ import scipy.sparse.csgraph
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from dds.compiled import numba_installed
 from dds.costs import DEVICES, Link, roofline
 from dds.cut import frontier, make_cut, min_cut, score
-from dds.cut.engine import numba_installed
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph, Operator, Tensor
 from dds.model.importer import load_model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 
-from dds.market.document import Market, solve
+from dds.market.document import Instance, solve
 from dds.testing import assert_equilibrium, markets
 from proofs.check import check
 from proofs.document import parse
@@ -14,14 +14,14 @@ quick = settings(deadline=None, max_examples=150)
 
 @quick
 @given(markets())
-def test_nobody_gains_by_moving_alone(market: Market) -> None:
+def test_nobody_gains_by_moving_alone(market: Instance) -> None:
     found = solve(market)
     assert_equilibrium(market.clients, market.tariff, found, market.quantum)
 
 
 @quick
 @given(markets())
-def test_the_independent_checker_accepts_the_certificate(market: Market) -> None:
+def test_the_independent_checker_accepts_the_certificate(market: Instance) -> None:
     found = solve(market)
     verdict = check(parse(found.certificate.to_json().encode()))
     assert verdict.verified, verdict.summary()

@@ -1,0 +1,51 @@
+"""Loops that numba compiles where it is installed (extra ``fast``) and Python runs elsewhere.
+
+Importing numba takes half a second, so modules of kernels are imported inside the
+functions that need them.  A module of kernels calls no kernel of another module:
+numba's cache on disk notices a change of the file a function is in, not of one it
+calls into.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar, cast
+
+__all__ = ["compiling_pays", "njit", "numba_installed"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: From so many rows on, numpy takes longer than loading numba and its cached code.
+MANY_ROWS = 20_000
+
+
+@cache
+def numba_installed() -> bool:
+    """Whether numba can be imported."""
+    return importlib.util.find_spec("numba") is not None
+
+
+def compiling_pays(rows: int) -> bool:
+    """Whether work on so many rows is worth compiled code: many rows, or numba is loaded anyway."""
+    return numba_installed() and (rows >= MANY_ROWS or "numba" in sys.modules)
+
+
+def njit(function: F) -> F:
+    """The function compiled at its first call, kept on disk; as it is without numba.
+
+    Divisions follow IEEE 754, as in numpy; other Python threads run meanwhile.
+    """
+    if not numba_installed():
+        return function
+    import numba
+
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    compiled: Any
+    try:
+        compiled = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # nowhere to write: compile anew in each process
+        compiled = numba.njit(**options)(function)
+    return cast("F", compiled)
