@@ -18,12 +18,12 @@ from typing import TypeAlias
 import numpy as np
 
 from dds.errors import InternalError, InvalidInput
-from dds.market.crossing import Bracket, End, Path
-from dds.market.numbers import Floats, Ints, to_shares
+from dds.market.crossing import Answers, Bracket, End, Path
+from dds.market.numbers import Floats, Ints, exact_sum, to_shares
 from dds.market.replies import BOUNDLESS, Quote
-from dds.market.sale import Outcome, Play, Probe, Sale, grow, served
+from dds.market.sale import Outcome, Play, Probe, Sale, Start, grow, served
 
-__all__ = ["anticipating"]
+__all__ = ["anticipating", "rough_load"]
 
 #: Demand this close to supply, relative, meets it: regret is quadratic in the difference...
 SOFT = 1e-12
@@ -31,6 +31,8 @@ SOFT = 1e-12
 STUCK = 2e-15
 #: A bracket this narrow, relative, is taken for a jump.
 POINT = 2.0**-30
+#: As near as a rough search comes, relative.
+ROUGH = 1e-2
 #: How often jumping clients are held and the search resumed before clients move one by one.
 PASSES = 40
 
@@ -44,52 +46,64 @@ class _Found:
     slope: float
     cut_off: bool
 
+    def start(self, sale: Sale, miss: float) -> Start:
+        """Where to look next, when F may be off by ``miss`` from here."""
+        spread = miss / self.load if self.load > 0.0 else 0.0
+        return Start(sale.price(self.load), self.load, self.slope, self.cut_off, spread)
 
-_Search: TypeAlias = Generator[Quote, Floats, _Found]
+
+_Search: TypeAlias = Generator[Quote, Answers, _Found]
 
 
-def anticipating(sale: Sale) -> Play:
+def anticipating(sale: Sale, start: Start | None = None) -> Play:
     """Search F, hold clients at jumps, and let who still gains move, one at a time."""
     sides = _Sides(np.zeros(sale.size), np.full(sale.size, math.inf))
-    found, miss = None, 0.0
     for _ in range(PASSES):
-        found = yield from _crossing(sale, sides, found, miss)
+        found = yield from _crossing(sale, sides, start)
         shares, jumping, left = served(found.bracket)
         if not jumping.size:
             break
         if not found.cut_off:
             shares = _one_more(sale, found, shares, left)
         sides = sides.held(found.bracket, shares, jumping, sale.quantum)
-        miss = abs(found.load - math.fsum(shares.tolist()))
+        start = found.start(sale, abs(found.load - exact_sum(shares)[0]))
     shares = yield from _settled(sale, shares)
     total = sale.total(shares)
-    return Outcome(sale.cores(shares), float(sale.tariff.exact_price(total)), float(total), 0)
+    price = float(sale.tariff.exact_price(total))
+    return Outcome(sale.cores(shares), price, float(total), 0, found.start(sale, 0.0))
 
 
-def _crossing(sale: Sale, sides: _Sides, last: _Found | None, miss: float) -> _Search:
-    """Where demand meets load; after a pass that ended at ``last``, at most ``miss`` from it."""
+def rough_load(sale: Sale) -> Generator[Quote, Answers, Start]:
+    """About where demand meets load, to a percent."""
+    sides = _Sides(np.zeros(sale.size), np.full(sale.size, math.inf))
+    found = yield from _crossing(sale, sides, None, rough=True)
+    return found.start(sale, ROUGH * found.load)
+
+
+def _crossing(sale: Sale, sides: _Sides, start: Start | None, *, rough: bool = False) -> _Search:
+    """Where demand meets load, searched from ``start``."""
     tariff, whole = sale.tariff, sale.quantum is not None
     cap = tariff.capacity if math.isfinite(sale.room) else BOUNDLESS
+    soft, point = (ROUGH, ROUGH) if rough else (0.0 if whole else SOFT, POINT)
 
     def quote(at: float) -> Quote:
         load = sale.load(at)
         price, slope = tariff.exact_price(load), tariff.exact_slope(load)
         return sides.on(Quote(cap, float(price), float(slope)))
 
-    path = Path(quote, lambda load: load, sale.count, 0.0 if whole else SOFT, POINT, whole)
+    path = Path(quote, lambda load: load, soft, point, whole)
     below: End | None = None
     above: End | None = None
-    if last is not None and not last.cut_off:
-        if last.load > miss:
-            end = yield from path.ask(last.load - miss)
-            below, above = (end, None) if end.excess > 0.0 else (None, end)
-        if above is None and last.load + miss < sale.most:
-            end = yield from path.ask(last.load + miss, below)
-            below, above = (end, None) if end.excess > 0.0 else (below, end)
+    if start is not None and not start.cut_off:
+        for at in (start.load * (1.0 - start.spread), start.load * (1.0 + start.spread)):
+            place = float(round(at)) if whole else at
+            if above is None and 0.0 < place < sale.most:
+                end = yield from path.ask(place, below)
+                below, above = (end, None) if end.excess > 0.0 else (below, end)
     if above is None and math.isfinite(sale.room):
         above = yield from path.ask(sale.most, below)
         if above.excess > 0.0:
-            return (yield from _cut_off(sale, sides, above, last))
+            return (yield from _cut_off(sale, sides, above, start))
     if below is None:
         below = yield from path.ask(0.0, None, above)
         if below.excess <= 0.0:
@@ -122,7 +136,7 @@ def _at_kink(sale: Sale, sides: _Sides, bracket: Bracket) -> _Search:
     def quote(slope: float) -> Quote:
         return sides.on(Quote(cap * sale.unit, float(price), slope))
 
-    path = Path(quote, lambda _: load, sale.count, STUCK, POINT)
+    path = Path(quote, lambda _: load, STUCK, POINT)
     gentle = yield from path.ask(float(left))
     steep = yield from path.ask(float(slope), gentle)
     if not gentle.excess > 0.0 >= steep.excess:
@@ -131,7 +145,7 @@ def _at_kink(sale: Sale, sides: _Sides, bracket: Bracket) -> _Search:
     return _Found(held, load, held.above.at, cut_off=False)
 
 
-def _cut_off(sale: Sale, sides: _Sides, top: End, last: _Found | None) -> _Search:
+def _cut_off(sale: Sale, sides: _Sides, top: End, last: Start | None) -> _Search:
     """At the largest F, where demand exceeds it: the slope above pi'(F) at which it fits.
 
     Beyond it pi is infinite, so any slope from pi'(F) on is a subgradient there.
@@ -145,7 +159,7 @@ def _cut_off(sale: Sale, sides: _Sides, top: End, last: _Found | None) -> _Searc
     def quote(slope: float) -> Quote:
         return sides.on(Quote(sale.tariff.capacity, price, slope))
 
-    path = Path(quote, lambda _: sale.most, sale.count, STUCK, POINT)
+    path = Path(quote, lambda _: sale.most, STUCK, POINT)
     below, above = replace(top, at=least), None
     start, step = 2.0 * least or 1.0, 4.0
     if last is not None and last.cut_off:
@@ -174,8 +188,8 @@ def _one_more(sale: Sale, found: _Found, shares: Floats, left: Ints) -> Floats:
     if below is None or not left.size:
         return shares
     i = int(left[0])
-    more = float(below.answers[i] - shares[i])
-    total = math.fsum((*shares.tolist(), more))
+    more = float(below.answers.of(left[:1])[0] - shares[i])
+    total = exact_sum(shares)[0] + more
     if sale.price(total) > sale.price(found.load) + found.slope * more * sale.unit / 2.0:
         return shares
     fuller = shares.copy()
@@ -188,13 +202,13 @@ def _settled(sale: Sale, shares: Floats) -> Generator[Quote | Probe, Floats, Flo
     everybody = np.arange(sale.size)
     patience = 1000 + 100 * sale.size
     while True:
-        answers = sale.count((yield Probe(sale.cores(shares), everybody)))
+        answers = yield Probe(sale.cores(shares), everybody)
         movers = np.flatnonzero(answers != shares)
         if not movers.size:
             return shares
         for place, i in enumerate(movers.tolist()):
             if place > 0:  # what the first one said still holds
-                answers[i] = sale.count((yield Probe(sale.cores(shares), np.array([i]))))[0]
+                answers[i] = (yield Probe(sale.cores(shares), np.array([i])))[0]
             shares = _moved(sale, shares, i, float(answers[i]))
         patience -= len(movers)
         if patience < 0:
@@ -205,11 +219,16 @@ def _moved(sale: Sale, shares: Floats, client: int, share: float) -> Floats:
     """Shares after one client's move, less what rounding would oversell."""
     moved = shares.copy()
     moved[client] = share
-    while (over := math.fsum((*moved.tolist(), -sale.most))) > 0.0:
+    while (over := _excess(moved, sale.most)) > 0.0:
         if over > 1e-9 * sale.most:
             raise InvalidInput(f"clients[{client}]: asked for more than the others leave")
         moved[client] = min(math.nextafter(moved[client], 0.0), moved[client] - over)
     return moved
+
+
+def _excess(shares: Floats, most: float) -> float:
+    total, rest = exact_sum(shares)
+    return (total - most) + rest
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +250,7 @@ class _Sides:
         """Jumping clients with more than half their jump stay above its middle, others below."""
         if bracket.below is None:
             return self
-        low, high = bracket.above.answers[jumping], bracket.below.answers[jumping]
+        low, high = bracket.above.answers.of(jumping), bracket.below.answers.of(jumping)
         middle = (low + high) / 2.0
         up = shares[jumping] > middle
         floor, ceiling = middle, middle

@@ -15,10 +15,10 @@ import numpy as np
 
 from dds.errors import InvalidInput
 from dds.market.anticipating import anticipating
-from dds.market.crossing import NotMonotone
+from dds.market.crossing import Answers, Given, NotMonotone
 from dds.market.numbers import Floats, to_quanta, to_shares
 from dds.market.replies import BOUNDLESS, Quote
-from dds.market.sale import Outcome, Probe, Sale
+from dds.market.sale import Outcome, Probe, Sale, Start
 from dds.market.taking import price_taking
 from dds.market.tariff import Clearing
 from dds.market.tariff_base import Tariff
@@ -33,7 +33,8 @@ class Auctioneer:
     """Finds one equilibrium of ``size`` clients at a tariff by asking them.
 
     concept: "nash" (clients anticipate their effect on the price) or "competitive"
-    (everybody takes the price as given; :class:`Clearing` is that in either case).
+    (everybody takes the price as given; :class:`Clearing` is that in either case); start:
+    where to begin, if an outcome of nearly the same market is known.
     Read :attr:`post`, hand the answers to :meth:`answer`, until the post is an Outcome.
 
     Raises InvalidInput without clients, for another concept, or a quantum too fine to count.
@@ -46,6 +47,7 @@ class Auctioneer:
         *,
         concept: str = "nash",
         quantum: Fraction | None = None,
+        start: Start | None = None,
     ) -> None:
         if size < 1:
             raise InvalidInput(f"an auction has {size} clients; need at least one")
@@ -54,7 +56,8 @@ class Auctioneer:
         self._size, self._quantum, self._rounds = size, quantum, 0
         sale = Sale(tariff.on_grid(quantum), size, quantum)
         taking = concept == "competitive" or isinstance(tariff, Clearing)
-        self._play = price_taking(sale) if taking else anticipating(sale)
+        self._play = price_taking(sale, start) if taking else anticipating(sale, start)
+        self._sale = sale
         self._post = self._step(None)
 
     @property
@@ -88,9 +91,17 @@ class Auctioneer:
             raise InvalidInput(
                 f"clients[{int(asked[k])}]: answered {float(answers[k])!r}; need cores >= 0{grid}"
             )
+        counted = self._sale.count(answers)
+        self._post = self._step(Given(counted) if isinstance(self._post, Quote) else counted)
+
+    def trust(self, answers: Answers | Floats) -> None:
+        """Take answers as :meth:`answer` does, counted and from clients known to be truthful.
+
+        For a solver that plays them itself; a Quote's may be worked out when first looked at.
+        """
         self._post = self._step(answers)
 
-    def _step(self, answers: Floats | None) -> Quote | Probe | Outcome:
+    def _step(self, answers: Answers | Floats | None) -> Quote | Probe | Outcome:
         try:
             post = next(self._play) if answers is None else self._play.send(answers)
         except StopIteration as end:

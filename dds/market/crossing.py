@@ -11,15 +11,16 @@ import math
 import struct
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import cached_property
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from dds.errors import InvalidInput
-from dds.market.numbers import Floats, Ints
+from dds.market.numbers import Floats, Ints, exact_sum
 from dds.market.replies import BOUNDLESS, Quote
 
-__all__ = ["Asking", "Bracket", "Crossing", "End", "NotMonotone", "Path", "jumping"]
+__all__ = ["Answers", "Asking", "Bracket", "Crossing", "End", "Given", "NotMonotone", "Path"]
 
 #: An answer that changes by more than this, relative, between neighbouring quotes jumps.
 JUMP = 1e-6
@@ -40,19 +41,72 @@ class NotMonotone(InvalidInput):
         self.index = index
 
 
+class Answers(Protocol):
+    """Everybody's answers to one quote, as counted: in cores, or in quanta."""
+
+    @property
+    def demand(self) -> float:
+        """Their sum, rounded."""
+
+    def excess(self, supply: float) -> float:
+        """Demand - supply, its sign exact."""
+
+    @property
+    def shares(self) -> Floats:
+        """One per client."""
+
+    def of(self, rows: Ints) -> Floats:
+        """Those of some clients."""
+
+    def turning(self, other: Answers) -> Ints:
+        """The clients that may answer the other quote on another piece, and others maybe."""
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Answers that came as an array, from clients that nobody vouches for."""
+
+    shares: Floats
+
+    @cached_property
+    def _sum(self) -> tuple[float, float]:
+        return exact_sum(self.shares)
+
+    @property
+    def demand(self) -> float:
+        """Their sum, rounded."""
+        return self._sum[0]
+
+    def excess(self, supply: float) -> float:
+        """Demand - supply, its sign exact."""
+        return (self._sum[0] - supply) + self._sum[1]
+
+    def of(self, rows: Ints) -> Floats:
+        """Those of some clients."""
+        return self.shares[rows]
+
+    def turning(self, other: Answers) -> Ints:  # noqa: ARG002 - an array does not say who turns
+        """Everybody may."""
+        return np.arange(len(self.shares))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class End:
     """One question and its answers.
 
-    at: its place t on the path; answers: in cores, or in quanta; demand: their sum;
-    supply: what is for sale at t; excess: demand - supply, its sign exact.
+    at: its place t on the path; supply: what is for sale at t, as counted; excess: demand -
+    supply, its sign exact.
     """
 
     at: float
-    answers: Floats
-    demand: float
+    answers: Answers
     supply: float
     excess: float
+
+    @property
+    def demand(self) -> float:
+        """What everybody asks for together, as counted."""
+        return self.answers.demand
 
     @property
     def gap(self) -> float:
@@ -76,24 +130,31 @@ class Bracket:
     above: End
     met: bool
 
+    @property
+    def jumping(self) -> Ints:
+        """The clients whose answers differ by more than neighbouring quotes explain."""
+        if self.below is None:
+            return np.zeros(0, np.int64)
+        rows = self.below.answers.turning(self.above.answers)
+        below, above = self.below.answers.of(rows), self.above.answers.of(rows)
+        return rows[below - above > JUMP * below]
 
-Crossing: TypeAlias = Generator[Quote, Floats, Bracket]
-Asking: TypeAlias = Generator[Quote, Floats, End]
+
+Crossing: TypeAlias = Generator[Quote, Answers, Bracket]
+Asking: TypeAlias = Generator[Quote, Answers, End]
 
 
 @dataclass(frozen=True, eq=False)
 class Path:
     """Quotes by rising t, along which answers fall and supply does not.
 
-    quote: t -> question; supply: t -> cores (or quanta) for sale; count: answers (cores) ->
-    the unit of demand; precision: demand within this part of supply meets it; point: a
-    bracket this narrow, relative, is one place; whole: t counts quanta; priced: whether an end
-    where demand meets supply is also right in price.
+    quote: t -> question; supply: t -> cores (or quanta) for sale; precision: demand within
+    this part of supply meets it; point: a bracket this narrow, relative, is one place; whole: t
+    counts quanta; priced: whether an end where demand meets supply is also right in price.
     """
 
     quote: Callable[[float], Quote]
     supply: Callable[[float], float]
-    count: Callable[[Floats], Floats]
     precision: float
     point: float = 2.0**-42
     whole: bool = False
@@ -101,16 +162,13 @@ class Path:
 
     def ask(self, at: float, below: End | None = None, above: End | None = None) -> Asking:
         """Post the question at ``at`` and check the answers against those on either side."""
-        answers = self.count((yield self.quote(at)))
-        for other, sign in ((below, 1.0), (above, -1.0)):
-            if other is not None:
-                answers = _monotone(answers, other, sign, at)
+        answers = yield self.quote(at)
+        if isinstance(answers, Given):
+            for other, sign in ((below, 1.0), (above, -1.0)):
+                if other is not None:
+                    answers = Given(_monotone(answers.shares, other, sign, at))
         supply = self.supply(at)
-        demand = math.fsum(answers.tolist())
-        excess = demand - supply
-        if abs(excess) <= 1e-9 * demand and math.isfinite(supply):
-            excess = math.fsum((*answers.tolist(), -supply))
-        return End(at, answers, demand, supply, excess)
+        return End(at, answers, supply, answers.excess(supply))
 
     def narrow(self, below: End, above: End) -> Crossing:
         """Shrink a bracket with ``below.excess > 0 >= above.excess`` to a point.
@@ -164,13 +222,7 @@ class Path:
         width = above.at - below.at
         if width > self.point * above.at:
             return above.at <= 1.0 / BOUNDLESS
-        return width <= 2.0**-51 * above.at or jumping(below, above).size > 0
-
-
-def jumping(below: End, above: End) -> Ints:
-    """The clients whose answers differ by more than neighbouring quotes explain."""
-    more = below.answers - above.answers
-    return np.flatnonzero(more > JUMP * below.answers)
+        return width <= 2.0**-51 * above.at or Bracket(below, above, met=False).jumping.size > 0
 
 
 def _monotone(answers: Floats, other: End, sign: float, at: float) -> Floats:
@@ -178,17 +230,18 @@ def _monotone(answers: Floats, other: End, sign: float, at: float) -> Floats:
 
     Where the two quotes differ by rounding alone, or the answers do, they are aligned.
     """
-    rises = sign * (answers - other.answers)
+    before = other.answers.shares
+    rises = sign * (answers - before)
     if abs(at - other.at) > NOISE * at:
-        wrong = rises > NOISE * np.maximum(answers, other.answers)
+        wrong = rises > NOISE * np.maximum(answers, before)
         if wrong.any():
             i = int(wrong.argmax())
             low, high = sorted((at, other.at))
-            asked, before = answers[i], other.answers[i]
+            asked, told = answers[i], before[i]
             raise NotMonotone(
                 i,
-                f"answered {asked:g} at {at:g} and {before:g} at {other.at:g}; demand must not "
+                f"answered {asked:g} at {at:g} and {told:g} at {other.at:g}; demand must not "
                 f"rise from quote {low:g} to quote {high:g}",
             )
-    aligned: Floats = np.where(rises > 0.0, other.answers, answers)
+    aligned: Floats = np.where(rises > 0.0, before, answers)
     return aligned

@@ -3,50 +3,73 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from dds.errors import Infeasible, InvalidInput
+from dds.market.anticipating import rough_load
 from dds.market.auctioneer import Auctioneer
 from dds.market.certificate import Certificate, Public, assemble, certificate_row
 from dds.market.client import Client
+from dds.market.crossing import Given
+from dds.market.crowd import Crowd
 from dds.market.exact import exact_client
 from dds.market.numbers import Floats, Ints, exact_share, read_quantum, to_quanta
-from dds.market.replies import BOUNDLESS, Quote, Replies, best_replies, respond_all
-from dds.market.sale import Outcome
+from dds.market.passes import LOCAL, UNSURE, Standing, standing
+from dds.market.replies import BOUNDLESS, TOLERANCE, Quote, Replies, best_replies, respond_all
+from dds.market.sale import Outcome, Sale, Start
 from dds.market.table import ClientTable
+from dds.market.taking import rough_price
 from dds.market.tariff import Clearing
 from dds.market.tariff_base import Tariff
 
 __all__ = ["Equilibrium", "competitive", "nash"]
+
+#: From so many clients with continuous shares on, a Crowd answers faster than arrays.
+MANY = 4096
+#: So many of them tell about where the search should begin.
+SAMPLE = 16_384
 
 
 @dataclass(frozen=True, eq=False)
 class Equilibrium:
     """Shares from which nobody gains by moving alone.
 
-    concept: "nash" or "competitive"; clients: their names; per client, in order: shares (cores),
-    cuts (index of the piece in its frontier), latencies (T, s), payments (f price, credits/s)
-    and regret (the best saving left to it, credits/s); price: credits/s per core; total: F,
-    cores; rounds: questions the auctioneer asked.
+    concept: "nash" or "competitive"; table: its clients; per client, in order: shares (cores),
+    cuts (index of the piece in its frontier), latencies (T, s) and regret (a bound on the best
+    saving left to it, credits/s); price: credits/s per core; total: F, cores; rounds: questions
+    the auctioneer asked.
     """
 
     concept: str
-    clients: tuple[str, ...]
+    tariff: Tariff
+    quantum: Fraction | None
+    table: ClientTable
     shares: Floats
     cuts: Ints
     latencies: Floats
-    payments: Floats
+    regret: Floats
     price: float
     total: float
-    regret: Floats
     rounds: int
-    _problem: _Problem = field(repr=False)
-    _outcome: Outcome = field(repr=False)
+    outcome: Outcome = field(repr=False)
+
+    @cached_property
+    def clients(self) -> tuple[str, ...]:
+        """Everybody's name."""
+        return tuple(self.table.name(i) for i in range(len(self.table)))
+
+    @cached_property
+    def payments(self) -> Floats:
+        """What everybody pays, f price, credits/s."""
+        payments: Floats = self.shares * self.price
+        payments.setflags(write=False)
+        return payments
 
     @property
     def max_regret(self) -> float:
@@ -60,34 +83,29 @@ class Equilibrium:
         Its regrets are bounds proven in rational arithmetic; they may exceed :attr:`regret`,
         which is computed in floats, by rounding.
         """
-        problem, outcome = self._problem, self._outcome
-        public = Public(
-            self.concept, problem.tariff, problem.quantum, self.price, outcome.price_below
-        )
-        exact = [exact_share(share, problem.quantum) for share in self.shares.tolist()]
+        below, quantum = self.outcome.shares_below, self.quantum
+        public = Public(self.concept, self.tariff, quantum, self.price, self.outcome.price_below)
+        exact = [exact_share(share, quantum) for share in self.shares.tolist()]
         total = sum(exact, Fraction(0))
-        below = outcome.shares_below
         rows = [
             certificate_row(
-                client,
+                self.table.client(i),
                 public,
                 share,
                 total - own,
                 share_below=None if below is None else float(below[i]),
-                name=self.clients[i],
             )
-            for i, (client, share, own) in enumerate(
-                zip(problem.clients, self.shares.tolist(), exact, strict=True)
-            )
+            for i, (share, own) in enumerate(zip(self.shares.tolist(), exact, strict=True))
         ]
         return assemble(public, rows)
 
 
 def nash(
-    clients: Sequence[Client],
+    clients: Sequence[Client] | ClientTable,
     tariff: Tariff,
     *,
     quantum: float | Fraction | None = None,
+    start: Equilibrium | None = None,
 ) -> Equilibrium:
     """A pure Nash equilibrium of the allocation game under a convex nondecreasing tariff.
 
@@ -95,124 +113,189 @@ def nash(
     (local-only) or min_share <= f_i <= max_share, F within capacity.  With a quantum (cores)
     shares are multiples of it and no client can gain anything, exactly; without one, no more
     than 1e-9 of its own cost.  With :class:`Clearing` everybody takes the clearing price as
-    given.
+    given.  start: the equilibrium of nearly the same market, near which to search.
 
     Raises InvalidInput for wrong arguments, Infeasible when clients without a local-only
     piece do not fit into the capacity or demand has no limit.
     """
-    return _solve("nash", clients, tariff, quantum)
+    return _solve("nash", clients, tariff, quantum, start)
 
 
 def competitive(
-    clients: Sequence[Client],
+    clients: Sequence[Client] | ClientTable,
     tariff: Tariff | float,
     *,
     quantum: float | Fraction | None = None,
+    start: Equilibrium | None = None,
 ) -> Equilibrium:
     """The competitive equilibrium: everybody takes the price p as given.
 
     A tariff sells F where pi(F) = p; a capacity in cores, or :class:`Clearing`, all of it at
     the price that clears it (0 if everybody's max_share fits).  Where demand jumps past supply
-    the tied clients, indifferent at p, are served in order while they fit.
+    the tied clients, indifferent at p, are served in order while they fit.  start: the
+    equilibrium of nearly the same market, near which to search.
 
     Raises as :func:`nash` does.
     """
-    return _solve(
-        "competitive", clients, tariff if isinstance(tariff, Tariff) else Clearing(tariff), quantum
-    )
+    sold = tariff if isinstance(tariff, Tariff) else Clearing(tariff)
+    return _solve("competitive", clients, sold, quantum, start)
 
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    clients: tuple[Client, ...]
+    concept: str
+    table: ClientTable
     tariff: Tariff
     quantum: Fraction | None
-    table: ClientTable
+
+    @property
+    def taking(self) -> bool:
+        """Whether everybody takes the price as given."""
+        return self.concept == "competitive" or isinstance(self.tariff, Clearing)
 
 
 def _solve(
     concept: str,
-    clients: Sequence[Client],
+    clients: Sequence[Client] | ClientTable,
     tariff: Tariff,
     quantum: float | Fraction | None,
+    start: Equilibrium | None,
 ) -> Equilibrium:
     if not isinstance(tariff, Tariff):
         raise InvalidInput(f"tariff is {tariff!r}; need one such as Clearing(2.0)")
-    names = _names(clients)
-    problem = _Problem(tuple(clients), tariff, read_quantum(quantum), ClientTable.of(clients))
-    _check_servable(problem, names)
-    outcome = _auction(problem, concept)
-    shares = outcome.shares
-    latencies, pieces = problem.table.latencies(shares, problem.quantum)
-    payments = shares * outcome.price
-    regret = _regrets(problem, concept, outcome, latencies)
-    for values in (shares, latencies, pieces, payments, regret):
+    table = _table(clients)
+    problem = _Problem(concept, table, tariff, read_quantum(quantum))
+    _check_servable(problem)
+    outcome = _auction(problem, None if start is None else start.outcome.start)
+    latencies, pieces, regret = _judged(problem, outcome)
+    for values in (outcome.shares, latencies, pieces, regret):
         values.setflags(write=False)
     return Equilibrium(
-        concept, names, shares, pieces, latencies, payments, outcome.price, outcome.total,
-        regret, outcome.rounds, problem, outcome,
-    )  # fmt: skip
+        concept,
+        tariff,
+        problem.quantum,
+        table,
+        outcome.shares,
+        pieces,
+        latencies,
+        regret,
+        outcome.price,
+        outcome.total,
+        outcome.rounds,
+        outcome,
+    )
 
 
-def _names(clients: Sequence[Client]) -> tuple[str, ...]:
-    """Everybody's name; one without gets its index."""
-    if not clients:
+def _table(clients: Sequence[Client] | ClientTable) -> ClientTable:
+    """The clients as a table; their names, where given, must differ."""
+    if not isinstance(clients, ClientTable):
+        for i, client in enumerate(clients):
+            if not isinstance(client, Client):
+                raise InvalidInput(f"clients[{i}] is {type(client).__name__}; need a Client")
+        clients = ClientTable.of(clients)
+    if not len(clients):
         raise InvalidInput("clients: need at least one")
     seen: dict[str, int] = {}
-    for i, client in enumerate(clients):
-        if not isinstance(client, Client):
-            raise InvalidInput(f"clients[{i}] is {type(client).__name__}; need a Client")
-        first = seen.setdefault(client.name or f"client {i}", i)
+    for i in range(len(clients) if clients.names else 0):
+        first = seen.setdefault(clients.name(i), i)
         if first != i:
-            raise InvalidInput(f"clients[{i}].name repeats {client.name!r} of clients[{first}]")
-    return tuple(seen)
+            raise InvalidInput(f"clients[{i}].name repeats {clients.name(i)!r} of clients[{first}]")
+    return clients
 
 
-def _check_servable(problem: _Problem, names: tuple[str, ...]) -> None:
+def _check_servable(problem: _Problem) -> None:
     """Raise Infeasible for a client that must offload and has no allowed share."""
     low, high = problem.table.bounds(problem.quantum)
     stuck = problem.table.must_offload & (low > high)
     if stuck.any():
         i = int(stuck.argmax())
         raise Infeasible(
-            f"clients[{i}] ({names[i]}) has no local-only piece and no multiple of quantum "
-            f"{problem.quantum!s} between its min_share and max_share"
+            f"clients[{i}] ({problem.table.name(i)}) has no local-only piece and no multiple of "
+            f"quantum {problem.quantum!s} between its min_share and max_share"
         )
 
 
-def _auction(problem: _Problem, concept: str) -> Outcome:
+def _auction(problem: _Problem, start: Start | None) -> Outcome:
     """Drive the auctioneer with everybody's truthful answers."""
     table, tariff, quantum = problem.table, problem.tariff, problem.quantum
-    auctioneer = Auctioneer(tariff, len(table), concept=concept, quantum=quantum)
+    crowd = Crowd(table, tariff) if quantum is None and len(table) >= MANY else None
+    if crowd is not None and start is None and len(table) > SAMPLE:
+        start = _rough_start(problem)
+    auctioneer = Auctioneer(
+        tariff, len(table), concept=problem.concept, quantum=quantum, start=start
+    )
     while not isinstance(post := auctioneer.post, Outcome):
-        if isinstance(post, Quote):
+        if crowd is not None:
+            auctioneer.trust(crowd.answer(post))
+        elif isinstance(post, Quote):
             auctioneer.answer(respond_all(table, post, quantum).shares)
-            continue
-        asked = table if len(post.asked) == len(table) else table.take(post.asked)
-        present = post.shares[post.asked]
-        auctioneer.answer(best_replies(asked, tariff, post.others, quantum, present).shares)
+        else:
+            asked = table if len(post.asked) == len(table) else table.take(post.asked)
+            present = post.shares[post.asked]
+            auctioneer.answer(best_replies(asked, tariff, post.others, quantum, present).shares)
     return post
 
 
-def _regrets(problem: _Problem, concept: str, outcome: Outcome, latencies: Floats) -> Floats:
-    """What each client could still save; exactly 0 where rational arithmetic says so."""
-    table, tariff, quantum = problem.table, problem.tariff, problem.quantum
-    shares = outcome.shares
-    taking = concept == "competitive" or isinstance(tariff, Clearing)
-    if not taking and quantum is not None:
-        return np.zeros(len(table))  # the last probe compared everybody's options exactly
-    if taking:
-        replies = respond_all(table, Quote(BOUNDLESS, outcome.price, 0.0), quantum)
-    else:
-        others = np.maximum(outcome.total - shares, 0.0)
-        replies = best_replies(table, tariff, others)
-    cost = table.value * latencies + shares * outcome.price
-    regret: Floats = np.maximum(cost - replies.costs, 0.0)
+def _rough_start(problem: _Problem) -> Start | None:
+    """Where a search among some of the clients ends, each standing for several.
+
+    None where those cannot be served: all of them perhaps can.
+    """
+    table = problem.table
+    rows = np.arange(0, len(table), -(-len(table) // SAMPLE))
+    few, weight = table.take(rows), len(table) / len(rows)
+    sale = Sale(problem.tariff, len(rows), None)
+    search: Generator[Quote, Any, Start] = rough_price(sale) if problem.taking else rough_load(sale)
+    try:
+        quote = next(search)
+        while True:
+            quote = search.send(Given(respond_all(few, quote).shares * weight))
+    except StopIteration as end:
+        found: Start = end.value
+        return found
+    except Infeasible:
+        return None
+
+
+def _judged(problem: _Problem, outcome: Outcome) -> tuple[Floats, Ints, Floats]:
+    """Everybody's latency, piece and regret."""
+    table, quantum = problem.table, problem.quantum
     if quantum is not None:
-        regret = np.zeros(len(table))
+        latencies, pieces = table.latencies(outcome.shares, quantum)
+        return latencies, pieces, _exact_regrets(problem, outcome)
+    found = _standing(problem, outcome)
+    latencies, regret = found.latencies, np.maximum(found.savings, 0.0)
+    pieces = np.where(found.rows == LOCAL, table.local_piece, found.rows)
+    close = np.flatnonzero(found.rows == UNSURE)
+    if len(close):
+        pieces[close] = table.take(close).latencies(outcome.shares[close])[1]
+    # The bound is loose for whoever changes the price much: ask those themselves.
+    cost = table.value * latencies + outcome.shares * outcome.price
+    loose = np.flatnonzero(regret > 1e-3 * TOLERANCE * cost)
+    if len(loose) and not problem.taking:
+        others = np.maximum(outcome.total - outcome.shares[loose], 0.0)
+        best = best_replies(table.take(loose), problem.tariff, others)
+        regret[loose] = np.maximum(cost[loose] - best.costs, 0.0)
+    return latencies, pieces, regret
+
+
+def _standing(problem: _Problem, outcome: Outcome) -> Standing:
+    if not problem.taking:
+        return Crowd(problem.table, problem.tariff).standing(
+            problem.table, outcome.shares, outcome.total
+        )
+    return standing(problem.table, outcome.shares, outcome.price, 0.0, 0.0, math.inf)
+
+
+def _exact_regrets(problem: _Problem, outcome: Outcome) -> Floats:
+    """What each client could still save in quanta, exactly."""
+    table, quantum, shares = problem.table, problem.quantum, outcome.shares
+    regret = np.zeros(len(table))
+    if problem.taking and quantum is not None:
+        replies = respond_all(table, Quote(BOUNDLESS, outcome.price, 0.0), quantum)
         for i in np.flatnonzero(replies.shares != shares).tolist():
             regret[i] = _gain(problem, replies, outcome, i, quantum)
-    return regret
+    return regret  # in a Nash game the last probe compared everybody's options exactly
 
 
 def _gain(

@@ -84,7 +84,7 @@ def exact_client(
     """Row ``row`` of a table, exactly, with bounds in quanta."""
     value = Fraction(float(table.value[row]))
     pieces = tuple(
-        (int(table.piece[k, row]), value * Fraction(a), value * Fraction(w))
+        (k, value * Fraction(a), value * Fraction(w))
         for k, (a, w) in enumerate(
             zip(table.base[:, row].tolist(), table.work[:, row].tolist(), strict=True)
         )

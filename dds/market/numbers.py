@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dds.compiled import compiling_pays
 from dds.errors import InvalidInput
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Ints",
     "as_printed",
     "exact_share",
+    "exact_sum",
     "positive_root",
     "quanta_within",
     "read_quantum",
@@ -118,3 +120,15 @@ def exact_share(share: float, quantum: Fraction | None) -> Fraction:
     """What a share in cores means: the nearest multiple of the quantum, or exactly itself."""
     exact = Fraction(share)
     return exact if quantum is None else round(exact / quantum) * quantum
+
+
+def exact_sum(values: Floats) -> tuple[float, float]:
+    """The rounded sum, and what rounding it left over: together exact, or to 2^-100 of it."""
+    if compiling_pays(len(values)):
+        from dds.market import pass_kernels
+
+        high, low = pass_kernels.exact_sum(values)
+        return float(high), float(low)
+    plain = values.tolist()
+    high = math.fsum(plain)
+    return high, math.fsum((*plain, -high))

@@ -54,6 +54,14 @@ class Quote:
     at_least: float | Floats = 0.0
     at_most: float | Floats = math.inf
 
+    def for_rows(self, rows: Ints | slice) -> Quote:
+        """The quote as some of the clients see it."""
+        least, most = (
+            bound[rows] if isinstance(bound, np.ndarray) else bound
+            for bound in (self.at_least, self.at_most)
+        )
+        return replace(self, at_least=least, at_most=most)
+
     def for_client(self, index: int) -> Quote:
         """The quote as client ``index`` sees it: five numbers."""
         least, most = (
@@ -193,7 +201,7 @@ class _Decision:
             better = (cost < best) | ((cost == best) & (cost < math.inf) & (f < share))
             second = np.where(better, best, np.minimum(second, cost))
             best, share = np.where(better, cost, best), np.where(better, f, share)
-            piece = np.where(better, table.piece[k], piece)
+            piece = np.where(better, k, piece)
             unsure = np.where(better, close, unsure)
         if quantum is not None:
             unsure |= second - best <= (CLOSE + self.doubt(share)) * best

@@ -7,17 +7,17 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from dds.errors import Infeasible, InvalidInput
-from dds.market.crossing import Bracket, End, Path, jumping
-from dds.market.numbers import Floats, Ints, to_quanta, to_shares
+from dds.market.crossing import Answers, Bracket, End, Path
+from dds.market.numbers import Floats, Ints, exact_sum, to_quanta, to_shares
 from dds.market.replies import BOUNDLESS, Quote
 from dds.market.tariff_base import Tariff
 
-__all__ = ["Outcome", "Play", "Probe", "Sale", "grow", "served"]
+__all__ = ["Outcome", "Play", "Probe", "Sale", "Start", "grow", "served"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,8 +34,23 @@ class Probe:
     @property
     def others(self) -> Floats:
         """X_i, cores: what all others hold together, for every client asked."""
-        left: Floats = np.maximum(math.fsum(self.shares.tolist()) - self.shares[self.asked], 0.0)
+        left: Floats = np.maximum(exact_sum(self.shares)[0] - self.shares[self.asked], 0.0)
         return left
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a search begins: near the end of one in nearly the same market.
+
+    price: credits/s per core; load: F as counted; slope: the subgradient of pi posted there;
+    cut_off: whether capacity ended the search; spread: how far off they may be, relative.
+    """
+
+    price: float
+    load: float
+    slope: float
+    cut_off: bool
+    spread: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,19 +58,24 @@ class Outcome:
     """The end of an auction.
 
     shares: cores; price: credits/s per core; total: F, cores; rounds: questions posted;
-    price_below, shares_below: where a price-taking market jumps, the neighbouring lower price
-    and the larger demand there, else None.
+    start: where a search in nearly the same market may begin; price_below, shares_below: where
+    a price-taking market jumps, the neighbouring lower price and the larger demand there, else
+    None.
     """
 
     shares: Floats
     price: float
     total: float
     rounds: int
+    start: Start
     price_below: float | None = None
     shares_below: Floats | None = None
 
 
-Play: TypeAlias = Generator[Quote | Probe, Floats, Outcome]
+#: Sends questions; gets Answers to a Quote, and counted shares to a Probe.
+Play: TypeAlias = Generator[Quote | Probe, Any, Outcome]
+#: The part of it that asks quotes alone.
+Asking: TypeAlias = Generator[Quote, Answers, tuple[End, End]]
 
 
 @dataclass(frozen=True)
@@ -122,10 +142,10 @@ class Sale:
 
     def total(self, shares: Floats) -> Fraction:
         """The exact sum of counted shares, in cores, or nearly: rounded at twice the digits."""
-        rounded = math.fsum(shares.tolist())
-        if self.quantum is not None:
-            return self.load(rounded)
-        return Fraction(rounded) + Fraction(math.fsum((*shares.tolist(), -rounded)))
+        rounded, rest = exact_sum(shares)
+        return (
+            self.load(rounded) if self.quantum is not None else Fraction(rounded) + Fraction(rest)
+        )
 
     def check_bounded(self, end: End) -> None:
         """Raise Infeasible if demand has no limit."""
@@ -133,9 +153,7 @@ class Sale:
             raise Infeasible("demand has no limit at price 0; give a capacity or max_share")
 
 
-def grow(
-    sale: Sale, path: Path, below: End, start: float, step: float = 4.0
-) -> Generator[Quote, Floats, tuple[End, End]]:
+def grow(sale: Sale, path: Path, below: End, start: float, step: float = 4.0) -> Asking:
     """The last end where demand does not fit and the first where it does, from ``start`` up.
 
     Raises Infeasible when demand fits nowhere.
@@ -161,17 +179,18 @@ def served(bracket: Bracket) -> tuple[Floats, Ints, Ints]:
     it still fits.
     """
     nobody = np.zeros(0, np.int64)
-    shares = bracket.above.answers
+    shares = bracket.above.answers.shares
     if bracket.met or bracket.below is None:
         return shares, nobody, nobody
-    more = bracket.below.answers - shares
-    tied = jumping(bracket.below, bracket.above)
+    tied = bracket.jumping
+    larger = bracket.below.answers.of(tied)
+    more = larger - bracket.above.answers.of(tied)
     shares, left = shares.copy(), []
     room = -bracket.above.excess
-    for i in tied.tolist():
-        if more[i] <= room:
-            shares[i] = bracket.below.answers[i]
-            room -= more[i]
+    for i, share, extra in zip(tied.tolist(), larger.tolist(), more.tolist(), strict=True):
+        if extra <= room:
+            shares[i] = share
+            room -= extra
         else:
             left.append(i)
     return shares, tied, np.array(left, np.int64)

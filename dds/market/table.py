@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from dds.cut.pieces import Frontier
 from dds.errors import InvalidInput
 from dds.market.client import Client
 from dds.market.numbers import LARGEST, SMALLEST, Floats, Ints, exact_share, quanta_within
@@ -24,24 +26,25 @@ __all__ = ["ClientTable"]
 
 @dataclass(frozen=True, eq=False)
 class ClientTable:
-    """N clients, at most K offloading pieces each.
+    """N clients, at most K pieces each; one row of the matrices per piece index.
 
-    base, work: A in s and W in core s, K x N, (inf, 1) where there is no piece;
-    piece: its index in the client's frontier, K x N; value: w, credits/s per s, N;
-    low, high: bounds on an offloading client's share, cores, N; local_base: A of
-    local-only, s, N, inf without one; local_piece: its index, -1 without one; rate: lambda,
-    inferences/s, N.
+    base, work: A in s and W in core s, K x N, (inf, 1) where a client has no such piece or it
+    is local-only; value: w, credits/s per s, N; low, high: bounds on an offloading client's
+    share, cores, N; local_base: A of local-only, s, N, inf without one; local_piece: its index,
+    -1 without one; rate: lambda, inferences/s, N; names: N of them, or None.
+
+    Make one with :meth:`of`, :meth:`from_arrays` or :meth:`from_hulls`, which check.
     """
 
     base: Floats
     work: Floats
-    piece: Ints
     value: Floats
     low: Floats
     high: Floats
     local_base: Floats
     local_piece: Ints
     rate: Floats
+    names: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, clients: Sequence[Client]) -> ClientTable:
@@ -63,26 +66,121 @@ class ClientTable:
         base = np.full((depth, count), math.inf)
         work = np.ones((depth, count))
         base[index, owner], work[index, owner] = flat[:, 0], flat[:, 1]
-        local = work == 0.0
-        has_local = local.any(axis=0)
-        local_piece = np.where(has_local, local.argmax(axis=0), -1)
-        local_base = np.where(has_local, base[local_piece, np.arange(count)], math.inf)
-        base[local], work[local] = math.inf, 1.0
-        table = cls(
+        return cls.from_arrays(
             base,
             work,
-            np.broadcast_to(np.arange(depth)[:, None], (depth, count)),
-            np.array([c.value_of_time for c in clients], float),
-            np.array([c.min_share for c in clients], float),
-            np.array([c.max_share for c in clients], float),
+            [c.value_of_time for c in clients],
+            min_share=[c.min_share for c in clients],
+            max_share=[c.max_share for c in clients],
+            rate=[c.rate for c in clients],
+            names=[c.name for c in clients],
+        )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        base: ArrayLike,
+        work: ArrayLike,
+        value_of_time: ArrayLike,
+        *,
+        min_share: ArrayLike = 0.0,
+        max_share: ArrayLike = math.inf,
+        rate: ArrayLike = 1.0,
+        names: Sequence[str] | None = None,
+    ) -> ClientTable:
+        """A table from plain numbers; one number stands for N equal ones.
+
+        base, work: base latency A (s) and server work W (core s) by piece and client, K x N;
+        base inf means that the client has no such piece, work 0 that it is local-only.  The
+        other arguments are those of :class:`dds.Client`, N each.
+
+        Raises InvalidInput naming the client and the number that no client may have.
+
+        >>> table = ClientTable.from_arrays([[0.1, 0.2], [1.0, 3.0]], [[0.5, 0.5], [0, 0]], 1.0)
+        >>> len(table), table.client(1).frontier.latency(0.5)
+        (2, 1.2)
+        """
+        bases, works = np.array(base, float), np.array(work, float)
+        if bases.ndim != 2 or bases.shape != works.shape:
+            raise InvalidInput(
+                f"base has shape {bases.shape} and work {works.shape}; need K x N for both, "
+                "one row per piece and one column per client"
+            )
+        count = bases.shape[1]
+        works[np.isinf(bases)] = 1.0
+        local = works == 0.0
+        has_local = local.any(axis=0)
+        local_piece = np.where(has_local, local.argmax(axis=0) if len(local) else -1, -1)
+        local_base = np.where(has_local, bases[local_piece, np.arange(count)], math.inf)
+        table = cls(
+            np.where(local, math.inf, bases),
+            np.where(local, 1.0, works),
+            _column("value_of_time", value_of_time, count),
+            _column("min_share", min_share, count),
+            _column("max_share", max_share, count),
             local_base,
             local_piece,
-            np.array([c.rate for c in clients], float),
+            _column("rate", rate, count),
+            None if names is None else tuple(names),
         )
-        table._check(clients)
+        table._check(local.sum(axis=0))
         return table
 
-    def _check(self, clients: Sequence[Client]) -> None:
+    @classmethod
+    def from_hulls(
+        cls,
+        hulls: Sequence[Any],
+        kind: ArrayLike,
+        uplink: ArrayLike,
+        downlink: ArrayLike,
+        rtt: ArrayLike,
+        value_of_time: ArrayLike,
+        **others: Any,
+    ) -> ClientTable:
+        """A table of clients of a few kinds, each with a link of its own.
+
+        hulls: one :class:`dds.CutHull` per kind (model and device type); kind: N indices into
+        them; uplink, downlink (bytes/s) and rtt (s): of each client's link; others as in
+        :meth:`from_arrays`.  Piece k of a client is ``hulls[kind].cuts[k]``.
+
+        Raises InvalidInput for a kind that does not exist or a link outside its hull's box.
+        """
+        kinds = np.asarray(kind)
+        count = len(kinds)
+        if kinds.dtype.kind not in "iu" or not np.all((kinds >= 0) & (kinds < len(hulls))):
+            raise InvalidInput(f"kind: need integers from 0 to {len(hulls) - 1}, one per client")
+        up, down, trip = (
+            _column(name, values, count)
+            for name, values in (("uplink", uplink), ("downlink", downlink), ("rtt", rtt))
+        )
+        depth = max(len(hull.cuts) for hull in hulls)
+        base, work = np.full((depth, count), math.inf), np.ones((depth, count))
+        order = np.argsort(kinds, kind="stable")
+        ends = np.searchsorted(kinds[order], np.arange(len(hulls) + 1))
+        for k, hull in enumerate(hulls):
+            rows = order[ends[k] : ends[k + 1]]
+            if len(rows):
+                seconds, works = hull.pieces(up[rows], down[rows], trip[rows])
+                base[: len(works), rows] = seconds
+                work[: len(works), rows] = works[:, None]
+        return cls.from_arrays(base, work, value_of_time, **others)
+
+    def _check(self, local_pieces: Ints) -> None:
+        for name, values, good in (
+            ("value_of_time", self.value, (self.value > 0.0) & np.isfinite(self.value)),
+            ("min_share", self.low, (self.low >= 0.0) & np.isfinite(self.low)),
+            ("max_share", self.high, (self.high > 0.0) & (self.high >= self.low)),
+            ("rate", self.rate, (self.rate > 0.0) & np.isfinite(self.rate)),
+            ("local-only piece", local_pieces, local_pieces <= 1),
+            ("base_latency_s", self.base, (self.base >= 0.0).all(axis=0)),
+            ("base_latency_s", self.local_base, self.local_base >= 0.0),
+            ("server_work_s", self.work, ((self.work > 0.0) & np.isfinite(self.work)).all(axis=0)),
+            ("piece", self.base, np.isfinite(self.least_base)),
+        ):
+            if not good.all():
+                i = int(good.argmin())
+                shown = values[..., i].tolist()
+                raise InvalidInput(f"{self._place(i)}: {name} is {shown!r}; see dds.Client")
         for name, values in (
             ("value_of_time", self.value[None]),
             ("min_share", self.low[None]),
@@ -94,12 +192,14 @@ class ClientTable:
             sane = (values == 0.0) | ((values >= SMALLEST) & (values <= LARGEST))
             bad = ~(sane | np.isinf(values)).all(axis=0)
             if bad.any():
-                i = int(bad.argmax())
-                who = f" ({clients[i].name})" if clients[i].name else ""
                 raise InvalidInput(
-                    f"clients[{i}]{who}: a {name} is neither 0 nor "
+                    f"{self._place(int(bad.argmax()))}: a {name} is neither 0 nor "
                     f"between {SMALLEST:g} and {LARGEST:g}; use other units"
                 )
+
+    def _place(self, index: int) -> str:
+        name = self.names[index] if self.names else ""
+        return f"clients[{index}] ({name})" if name else f"clients[{index}]"
 
     def __len__(self) -> int:
         return len(self.value)
@@ -110,11 +210,17 @@ class ClientTable:
         return len(self.base)
 
     def take(self, rows: Ints) -> ClientTable:
-        """The table of the clients ``rows`` alone."""
+        """The table of the clients ``rows`` alone, without names."""
+        return self._part(rows)
+
+    def slice(self, rows: slice) -> ClientTable:
+        """The table of consecutive clients, on the same memory, without names."""
+        return self._part(rows)
+
+    def _part(self, rows: Any) -> ClientTable:
         return ClientTable(
             self.base[:, rows],
             self.work[:, rows],
-            self.piece[:, rows],
             self.value[rows],
             self.low[rows],
             self.high[rows],
@@ -122,6 +228,28 @@ class ClientTable:
             self.local_piece[rows],
             self.rate[rows],
         )
+
+    def client(self, index: int) -> Client:
+        """Client ``index`` as an object; where it lacks a piece, later ones move up."""
+        pieces = [
+            (a, w)
+            for a, w in zip(self.base[:, index].tolist(), self.work[:, index].tolist(), strict=True)
+        ]
+        local = int(self.local_piece[index])
+        if local >= 0:
+            pieces[local] = (float(self.local_base[index]), 0.0)
+        return Client(
+            Frontier.from_points([(a, w) for a, w in pieces if a < math.inf]),
+            float(self.value[index]),
+            float(self.low[index]),
+            float(self.high[index]),
+            self.name(index),
+            float(self.rate[index]),
+        )
+
+    def name(self, index: int) -> str:
+        """The client's name; one without is called by its index."""
+        return (self.names[index] if self.names else "") or f"client {index}"
 
     @cached_property
     def least_base(self) -> Floats:
@@ -162,7 +290,7 @@ class ClientTable:
                 better = latency < best
                 second = np.where(better, best, np.minimum(second, latency))
                 best = np.where(better, latency, best)
-                piece = np.where(better, self.piece[k], piece)
+                piece = np.where(better, k, piece)
             close = np.flatnonzero(sold & (second - best <= 1e-12 * best))
         for i in close.tolist():
             piece[i] = self._fastest(i, exact_share(float(shares[i]), quantum))
@@ -171,7 +299,15 @@ class ClientTable:
     def _fastest(self, row: int, share: Fraction) -> int:
         pieces = zip(self.base[:, row].tolist(), self.work[:, row].tolist(), strict=True)
         return min(
-            (Fraction(a) + Fraction(w) / share, int(self.piece[k, row]))
+            (Fraction(a) + Fraction(w) / share, k)
             for k, (a, w) in enumerate(pieces)
             if a < math.inf
         )[1]
+
+
+def _column(name: str, values: ArrayLike, count: int) -> Floats:
+    """One number per client."""
+    column = np.array(values, float)
+    if column.shape not in ((), (count,)):
+        raise InvalidInput(f"{name} has shape {column.shape}; need one for each of {count} clients")
+    return column if column.ndim else np.full(count, float(column))

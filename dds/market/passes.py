@@ -1,0 +1,186 @@
+"""One pass over a table per question: what everybody answers, and what it could still save.
+
+Compiled (``pass_kernels``) where that pays, else numpy in chunks that fit a cache;
+both give the same numbers up to rounding.  Shares are continuous here; quanta are
+decided in ``replies``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dds.compiled import compiling_pays
+from dds.market.numbers import Floats, exact_sum, positive_root
+from dds.market.replies import Quote, respond_all
+from dds.market.table import ClientTable
+
+__all__ = ["LOCAL", "UNSURE", "Reply", "Standing", "answer_all", "root_total", "standing"]
+
+#: The mode of a client that computes locally; others are ``4 piece + held``, where held is
+#: 0 at its free optimum, 1 at its least share, 2 at its largest.
+LOCAL = -1
+#: In place of a piece: two are too close to tell in floats.
+UNSURE = -2
+#: Rows that numpy works on at a time.
+CHUNK = 16_384
+#: Latencies closer than this, relative, are compared in rationals.
+CLOSE = 1e-12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reply:
+    """Everybody's answer to one quote: shares in cores and modes, N each."""
+
+    shares: Floats
+    modes: NDArray[np.int16]
+
+
+def answer_all(table: ClientTable, quote: Quote) -> Reply:
+    """The f that minimises ``w T(f) + price f + slope f^2 / 2`` for every client.
+
+    Bounds in the quote may differ by client.
+    """
+    if compiling_pays(len(table)):
+        return _compiled_answers(table, quote)
+    shares, modes = np.empty(len(table)), np.empty(len(table), np.int16)
+    for rows in _chunks(len(table)):
+        part, asked = table.slice(rows), quote.for_rows(rows)
+        found = respond_all(part, asked)
+        least = np.maximum(part.low, asked.at_least)
+        most = np.minimum(part.high, np.minimum(asked.at_most, asked.load))
+        held = np.where(found.shares >= most, 2, np.where(found.shares <= least, 1, 0))
+        shares[rows] = found.shares
+        modes[rows] = np.where(found.shares > 0.0, 4 * found.pieces + held, LOCAL)
+    return Reply(shares, modes)
+
+
+def _compiled_answers(table: ClientTable, quote: Quote) -> Reply:
+    from dds.market.pass_kernels import answer
+
+    low, high, local = table.low, table.high, table.local_base
+    if np.any(quote.at_least):
+        low = np.maximum(low, quote.at_least)
+        local = np.where(np.asarray(quote.at_least) > 0.0, math.inf, local)
+    load = quote.load
+    if isinstance(quote.at_most, np.ndarray):
+        high = np.minimum(high, quote.at_most)
+    else:
+        load = min(load, quote.at_most)
+    reply = Reply(np.empty(len(table)), np.empty(len(table), np.int16))
+    answer(
+        table.base, table.work, table.value, low, high, local, table.least_base,
+        table.must_offload, quote.price, quote.slope, load, reply.shares, reply.modes,
+    )  # fmt: skip
+    return reply
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standing:
+    """Where everybody stands at its share.
+
+    latencies: T, s; rows: its piece's row in the table, LOCAL for none, UNSURE where floats
+    cannot tell two apart; savings: a bound on
+    what it could save by moving alone, credits/s; N each.
+    """
+
+    latencies: Floats
+    rows: NDArray[np.int16]
+    savings: Floats
+
+
+def standing(
+    table: ClientTable, shares: Floats, price: float, left: float, right: float, room: float
+) -> Standing:
+    """How far each client could be from its best response when F is sold at ``price``.
+
+    With X the others' demand and any d between the one-sided slopes ``left`` and ``right`` of
+    pi at F = X + f, convexity gives ``f' pi(X + f') >= f pi(F) + (f' - f) s`` for every share f',
+    s = pi(F) + f d.  So a move saves at most
+
+        J - min over pieces, shares f' <= f + room of w (A + W / f') + s f' + f (pi(F) - s)
+
+    which is closed form and exact where f is a best response.  The slope d is chosen so that
+    s comes nearest to ``w W / f^2``.  Price-taking is left = right = 0 and room = inf.
+    """
+    count = len(table)
+    found = Standing(np.empty(count), np.empty(count, np.int16), np.empty(count))
+    if compiling_pays(count):
+        from dds.market.pass_kernels import saving
+
+        saving(
+            table.base, table.work, table.value, table.low, table.high, table.local_base,
+            shares, price, left, right, room, found.latencies, found.rows, found.savings,
+        )  # fmt: skip
+        return found
+    for rows in _chunks(count):
+        part = _standing(table.slice(rows), shares[rows], price, left, right, room)
+        found.latencies[rows], found.rows[rows] = part.latencies, part.rows
+        found.savings[rows] = part.savings
+    return found
+
+
+def _standing(
+    table: ClientTable, shares: Floats, price: float, left: float, right: float, room: float
+) -> Standing:
+    value, sold = table.value, shares > 0.0
+    f = np.where(sold, shares, 1.0)
+    wait, piece = np.where(sold, math.inf, table.local_base), np.full(len(table), LOCAL)
+    c, second = np.zeros(len(table)), np.full(len(table), math.inf)
+    for k in range(table.depth):
+        latency = np.where(sold, table.base[k] + table.work[k] / f, math.inf)
+        faster = latency < wait
+        second = np.where(faster, wait, np.minimum(second, latency))
+        wait, piece = np.where(faster, latency, wait), np.where(faster, k, piece)
+        c = np.where(faster, table.work[k], c)
+    piece = np.where(sold & (second - wait <= CLOSE * wait), UNSURE, piece)
+    unit = np.where(
+        sold,
+        np.minimum(np.maximum(value * c / (f * f), price + f * left), price + f * right),
+        price,
+    )
+    lift = shares * (price - unit)
+    own = value * wait + shares * price
+    best = np.minimum(value * table.local_base, own)
+    high = np.minimum(table.high, shares + room)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        for k in range(table.depth):
+            work = value * table.work[k]
+            cost = np.where(
+                high * high * unit < work,
+                work / high + unit * high,
+                np.where(
+                    table.low * table.low * unit > work,
+                    work / table.low + unit * table.low,
+                    2.0 * np.sqrt(work * unit),
+                ),
+            )
+            cost = np.where(table.low <= high, value * table.base[k] + lift + cost, math.inf)
+            best = np.minimum(best, cost)
+    return Standing(wait, piece.astype(np.int16), own - best)
+
+
+def root_total(roots: Floats, ratio: float) -> float:
+    """``sum of g y(ratio g)`` over g in roots, where y > 0 solves ``y^2 + u y^3 = 1``, u = ratio g.
+
+    A client free on a piece answers (p, d) with ``g y / sqrt(p)``, g = sqrt(w W) and
+    ratio = d / p^(3/2).
+    """
+    if ratio > 0.0 and compiling_pays(len(roots)):
+        from dds.market import pass_kernels
+
+        return float(pass_kernels.root_total(roots, ratio))
+    if ratio == 0.0:
+        return math.fsum(exact_sum(roots))
+    parts = [
+        math.fsum(positive_root(roots[rows] ** 2, 1.0, ratio).tolist())
+        for rows in _chunks(len(roots))
+    ]
+    return math.fsum(parts)
+
+
+def _chunks(count: int) -> list[slice]:
+    return [slice(start, start + CHUNK) for start in range(0, count, CHUNK)]
