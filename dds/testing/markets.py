@@ -15,6 +15,7 @@ anybody would like.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import strategies as st
@@ -22,10 +23,11 @@ from hypothesis import strategies as st
 from dds.cut.pieces import Frontier
 from dds.market.client import Client
 from dds.market.document import Instance
+from dds.market.numbers import snapped
 from dds.market.tariff import Barrier, Clearing, Flat, Linear, PiecewiseLinear, Power
 from dds.market.tariff_base import Tariff
 
-__all__ = ["clients", "frontiers", "markets", "tariffs"]
+__all__ = ["clients", "frontiers", "markets", "small_markets", "tariffs"]
 
 _BASE = st.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0]) | st.floats(1e-6, 10.0)
 _WORK = st.sampled_from([0.25, 0.5, 1.0, 2.0]) | st.floats(1e-3, 10.0)
@@ -33,6 +35,7 @@ _VALUE = st.sampled_from([1.0, 0.5, 2.0]) | st.floats(1e-2, 1e2) | st.sampled_fr
 _PRICE = st.sampled_from([0.1, 0.25, 1.0]) | st.floats(1e-3, 10.0)
 _CAPACITY = st.sampled_from([1.0, 2.0, 0.5, 10.0]) | st.floats(0.1, 50.0)
 _QUANTA = st.sampled_from([Fraction(1, 10), Fraction(1, 1000), Fraction(1, 3), Fraction(1, 4)])
+_COARSE = st.sampled_from([Fraction(1), Fraction(1, 2), Fraction(1, 3), Fraction(1, 10)])
 
 
 @st.composite
@@ -122,11 +125,43 @@ def markets(
         copies = bool(players) and draw(st.booleans())
         if copies:
             twin = draw(st.sampled_from(players))
-            player = Client(
-                twin.frontier, twin.value_of_time, twin.min_share, twin.max_share, f"client {i}"
-            )
+            player = replace(twin, name=f"client {i}")
         else:
             player = draw(clients(name=f"client {i}", max_pieces=max_pieces, max_min_share=roof))
         players.append(player)
+    drawn = draw(st.sampled_from(["nash", "competitive"])) if concept is None else concept
+    return Instance(drawn, draw(tariffs(capacity=capacity)), unit, tuple(players))
+
+
+@st.composite
+def small_markets(
+    draw: st.DrawFn, *, max_clients: int = 4, max_quanta: int = 6, concept: str | None = None
+) -> Instance:
+    """A market in quanta with so few profiles that all of them can be looked at.
+
+    Nobody may buy more than ``max_quanta``; those who must offload fit, sometimes barely.  Made
+    for :func:`dds.testing.pure_equilibria`.  concept: "nash" or "competitive"; None draws it.
+    """
+    unit = draw(_COARSE)
+    players: list[Client] = []
+    needed = 0
+    for i in range(draw(st.integers(1, max_clients))):
+        twin = bool(players) and draw(st.booleans())
+        if twin:
+            player = replace(draw(st.sampled_from(tuple(players))), name=f"client {i}")
+        else:
+            most = draw(st.integers(1, max_quanta))
+            least = draw(st.integers(0, most))
+            player = Client(
+                draw(frontiers(max_pieces=3)),
+                draw(_VALUE),
+                float(least * unit) * draw(st.sampled_from([1.0, 0.75])),
+                float(most * unit),
+                f"client {i}",
+            )
+        if all(piece.server_work > 0.0 for piece in player.frontier.pieces):
+            needed += max(1, math.ceil(snapped(player.min_share, unit) / unit))
+        players.append(player)
+    capacity = float((needed + draw(st.integers(1, 2 * max_quanta))) * unit)
     drawn = draw(st.sampled_from(["nash", "competitive"])) if concept is None else concept
     return Instance(drawn, draw(tariffs(capacity=capacity)), unit, tuple(players))
