@@ -88,13 +88,13 @@ def clear(index: Index, rows: Rows, tariff: Tariff, hint: float) -> Posted:
     sale = Sale(tariff, 1, None)
     floor = float(tariff.exact_price(Fraction(0)))
     s, jumps = _capped(index, sale.limit) if sale.limit < math.inf else (0.0, False)
-    if s * s > floor and _sold(sale, s * s) >= sale.limit:
-        found = _rationed(index, rows, s, s, sale.limit) if jumps else None
-        return found or _untied(s, s * s, min(index.demand(s), sale.limit))
+    capped = s * s > floor
     low = max(s * s, floor)
     supply, s = _sold(sale, low), math.sqrt(low)
-    if index.demand(s) <= supply:
-        return _settled(index, sale, low, s, supply)
+    # Below a price that capacity sets, less is sold and more demanded.
+    if (capped and supply >= sale.limit) or index.demand(s) <= supply:
+        found = _rationed(index, rows, s, s, supply) if capped and jumps else None
+        return found or _settled(index, sale, low, s, supply)
     low, high = _bracket(index, sale, low, hint)
     supply, s = _sold(sale, high), math.sqrt(high)
     if supply - index.demand(s) > MET * supply:
@@ -106,7 +106,7 @@ def clear(index: Index, rows: Rows, tariff: Tariff, hint: float) -> Posted:
 
 def _settled(index: Index, sale: Sale, price: float, s: float, supply: float) -> Posted:
     """A price at which demand fits and nobody is tied."""
-    total = index.demand(s)
+    total = min(index.demand(s), supply)
     if total >= math.sqrt(BOUNDLESS):
         raise Infeasible("demand has no limit at price 0; give a capacity or max_share")
     if supply < sale.limit:

@@ -22,6 +22,8 @@ Ints = NDArray[np.int64]
 Runs = tuple[Floats, Floats, Floats, Floats]
 
 BLOCK, BEFORE, AFTER, ROW, SUMS, WIDTH = 8, 8, 16, 24, 32, 38
+#: Rounding of a price and of the shares that follow from it, relative, and to spare.
+HAIR = 2.0**-43
 
 
 @njit
@@ -316,11 +318,13 @@ def ration(
             large[n] = events[i, 1]
             n += 1
         small[n - 1] = events[i, 2]
+    free_before = np.empty(n, np.bool_)
     tied = 0
     for i in range(n):
         more = large[i] / s if large[i] > 0.0 else 0.0 - large[i]
         less = small[i] / s if small[i] > 0.0 else 0.0 - small[i]
         if more - less > least_jump * more:
+            free_before[tied] = large[i] > 0.0
             rows[tied], small[tied], large[tied] = rows[i], less, more
             tied += 1
     free, held = state(runs, s)
@@ -334,7 +338,9 @@ def ration(
     for i in queue:
         shares[i] = small[i]
         more = large[i] - small[i]
-        if more <= (supply - sums[0]) - sums[1]:
+        # A share that is no bound is a hair larger just below the price: let that fit too.
+        hair = HAIR * large[i] if free_before[i] else 0.0
+        if more + hair <= (supply - sums[0]) - sums[1]:
             shares[i] = large[i]
             _add(sums, 0, more, 1.0)
             served += 1

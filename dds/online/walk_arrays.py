@@ -83,9 +83,9 @@ class _Places:
 
     def take(self, chosen: NDArray[np.bool_]) -> _Places:
         """Those of some clients."""
-        columns = (self.s, self.kind, self.a, self.g, self.share, self.own)
-        s, kind, a, g, share, own = (column[chosen] for column in columns)
-        return _Places(s, kind, a, g, share, own)
+        floats = (self.a, self.g, self.share, self.own)
+        a, g, share, own = (column[chosen] for column in floats)
+        return _Places(self.s[chosen], self.kind[chosen], a, g, share, own)
 
 
 def steps(modes: Modes) -> list[tuple[Floats, Floats, Floats, Floats]]:
