@@ -184,10 +184,10 @@ class Rows:
         count = len(kept)
         order = np.lexsort((self.since[:count], self.ids[:count]))
         ids, stays = self.ids[order], kept[order]
-        ends = np.append(ids[1:] != ids[:-1], True)
+        ends = np.append(ids[1:] != ids[:-1], True)[:count]
         until = self.until[order][ends][np.cumsum(ends) - ends]  # of the client's last row
         until, chosen, ids = until[stays], order[stays], ids[stays]
-        again = np.append(ids[1:] == ids[:-1], False)
+        again = np.append(ids[1:] == ids[:-1], False)[: len(ids)]
         until[again] = self.since[chosen[1:]][again[:-1]]
         result: Ints = until[np.argsort(chosen)]
         return result

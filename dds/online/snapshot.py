@@ -35,6 +35,8 @@ __all__ = ["dump", "load"]
 
 MAGIC = b"dds.online.Market 1\n"
 _DIGEST = 32
+#: No share and no price's square root is smaller, or larger than its inverse, but 0.
+TINY = 1e-200
 _KEYS = {
     *("concept", "tariff", "quantum", "revision", "next_id", "pieces", "rows", "others"),
     "cleared",
@@ -209,8 +211,12 @@ def _record(
     _need(whole["served"] <= whole["tied"] <= whole["clients"], "cleared: more served than tied")
     _need(bool(np.all(np.diff(others) > 0)), "cleared: rows are not ascending")
     _need(bool(np.isin(others, held).all()), "cleared: a row did not hold")
-    _need(bool(np.all((shares >= 0.0) & (shares < math.inf))), "cleared: a share is out of range")
-    return Record(Cleared(price=price, total=total, **whole), s, others, shares, len(others))
+    record = Record(Cleared(price=price, total=total, **whole), s, others, shares, len(others))
+    sane = (shares == 0.0) | ((shares >= TINY) & (shares <= 1.0 / TINY))
+    _need(bool(sane.all()) and (s == 0.0 or TINY <= s <= 1.0 / TINY), "cleared: a share is absurd")
+    sold = float(record.shares_of(rows, held).sum())
+    _need(abs(sold - total) <= 1e-6 * total, "cleared: total is not the sum of the shares")
+    return record
 
 
 def _count(data: Mapping[str, Any], name: str) -> int:
