@@ -85,7 +85,7 @@ def test_who_knows_the_others_only_rounded_allows_for_it(tariff: Tariff) -> None
     assert verdict.verified, verdict.summary()
 
 
-# --- tampering ------------------------------------------------------------------------------------
+# --- tampering ----------------------------------------------------------------------------------
 
 
 def leaves(document: Any, place: Place = ()) -> Iterator[Place]:
@@ -193,7 +193,7 @@ def test_rows_may_not_be_dropped_repeated_or_swapped_for_another() -> None:
     assert check({**document, "clients": rows[::-1]}).verified, "order says nothing"
 
 
-# --- the object -----------------------------------------------------------------------------------
+# --- the object ---------------------------------------------------------------------------------
 
 
 def test_a_certificate_is_a_read_only_json_object() -> None:

@@ -76,7 +76,7 @@ def test_a_report_is_json_that_adds_up(market: Instance) -> None:
     )
 
 
-# --- whatever stands there ------------------------------------------------------------------------
+# --- whatever stands there ----------------------------------------------------------------------
 
 
 def places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -171,7 +171,7 @@ def test_bytes_lost_or_slipped_in_are_an_answer_or_one_line(at: int, slipped: by
     assert_answered(whole[:at] + slipped + whole[at + 1 :])
 
 
-# --- and where ------------------------------------------------------------------------------------
+# --- and where ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", ["x", [], {}, None, True, -1, math.nan, math.inf, 1e101, 1e-101])

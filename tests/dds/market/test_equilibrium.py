@@ -47,7 +47,7 @@ def test_nobody_gains_by_moving_alone(market: Instance) -> None:
     assert_equilibrium(market.clients, market.tariff, found, market.quantum)
 
 
-# --- every profile of small games ---------------------------------------------------------
+# --- every profile of small games ---------------------------------------------------------------
 
 
 @settings(deadline=None, max_examples=200)
@@ -117,7 +117,7 @@ def clearing_price(
     raise AssertionError("no price clears the market")
 
 
-# --- what may not matter ------------------------------------------------------------------
+# --- what may not matter ------------------------------------------------------------------------
 
 
 @few
@@ -288,7 +288,7 @@ def test_a_search_that_starts_at_an_equilibrium_ends_at_one(market: Instance) ->
     assert_equilibrium(market.clients, market.tariff, again, market.quantum)
 
 
-# --- what an equilibrium says --------------------------------------------------------------
+# --- what an equilibrium says -------------------------------------------------------------------
 
 
 CAMERA = Client(Frontier.from_points([(0.1, 0.5), (1.0, 0.0)]), 2.0, name="camera")

@@ -53,7 +53,7 @@ def held_by_others(draw: st.DrawFn, tariff: Tariff) -> float:
     return draw(st.sampled_from([0.0, most / 2.0]) | st.floats(0.0, most))
 
 
-# --- against search --------------------------------------------------------------------------
+# --- against search -----------------------------------------------------------------------------
 
 
 @quick
@@ -186,7 +186,7 @@ def test_who_is_probed_in_quanta_moves_only_for_a_gain(market, data: st.DataObje
     assert Fraction(bid.share) / quantum == pytest.approx(expected)
 
 
-# --- the theorems ------------------------------------------------------------------------------
+# --- the theorems -------------------------------------------------------------------------------
 
 
 @quick
@@ -297,7 +297,7 @@ def test_an_affine_tariff_has_an_exact_potential(players, data: st.DataObject) -
     assert potential(shares) - potential(moved) == gain
 
 
-# --- ties, bounds, refusals -----------------------------------------------------------------------
+# --- ties, bounds, refusals ---------------------------------------------------------------------
 
 
 def test_demand_jumps_from_2_to_0_at_price_a_quarter() -> None:
