@@ -21,6 +21,7 @@ from dds.market.equilibrium import Equilibrium, competitive, nash
 from dds.market.tariff import Barrier, Clearing, Flat, Linear, PiecewiseLinear, Power, Tariff
 from dds.testing import (
     assert_equilibrium,
+    cheapest,
     costs_in_quanta,
     markets,
     posted,
@@ -350,3 +351,68 @@ def test_who_must_offload_and_cannot_is_named(solver) -> None:
 def test_demand_without_a_limit_at_price_0_is_infeasible() -> None:
     with pytest.raises(Infeasible, match="limit"):
         competitive([CAMERA], Flat(0.0))
+
+
+# --- many clients ---------------------------------------------------------------------------------
+
+
+def crowd(count: int) -> list[Client]:
+    """So many clients of a dozen kinds that the solver answers for all of them at once."""
+    rng = np.random.default_rng(7)
+    kinds = [
+        Client(
+            Frontier.from_points(
+                [
+                    (0.1 + 0.2 * rng.random(), 0.5 + rng.random()),
+                    (0.5 + 0.2 * rng.random(), 0.2),
+                    (1.0 + 3.0 * rng.random(), 0.0),
+                ][int(k == 5) : (2 if k % 4 == 3 else 3)]
+            ),
+            0.5 + rng.random(),
+            0.001 if k % 3 == 2 else 0.0,
+            0.5 if k % 5 == 4 else math.inf,
+        )
+        for k in range(12)
+    ]
+    return [replace(kinds[i % 12], name=f"c{i}") for i in range(count)]
+
+
+@pytest.mark.parametrize(
+    "tariff",
+    [
+        Clearing(300.0),
+        Flat(0.5, 400.0),
+        Linear(0.1, 0.01),
+        Linear(0.1, 0.001, 200.0),
+        Power(0.1, 1e-6, 3),
+        Barrier(0.1, 300.0),
+        PiecewiseLinear((0.0, 100.0, 500.0), (0.5, 0.75, 9.0)),
+    ],
+    ids=lambda tariff: tariff.kind,
+)
+@pytest.mark.parametrize("solver", [nash, competitive])
+def test_nobody_gains_among_thousands(solver, tariff: Tariff) -> None:
+    """The definition again; clients of one kind with one share are looked at once."""
+    clients = crowd(5000)
+    found = solver(clients, tariff)
+    shares = [Fraction(share) for share in found.shares.tolist()]
+    total = sum(shares, Fraction(0))
+    assert tariff.admits(total)
+    taking = solver is competitive or isinstance(tariff, Clearing)
+    assert taking or math.isclose(found.price, float(tariff.exact_price(total)), rel_tol=1e-9)
+    for i in {(i % 12, share): i for i, share in enumerate(shares)}.values():
+        others = total - shares[i]
+        room = None if taking or math.isinf(tariff.capacity) else Fraction(tariff.capacity) - others
+        if room is not None and tariff.strict:
+            room -= room / 2**40
+
+        def price(share: Fraction, others: Fraction = others) -> Fraction:
+            return Fraction(found.price) if taking else tariff.exact_price(others + share)
+
+        least, _ = cheapest(clients[i], price, room)
+        wait = Fraction(clients[i].value_of_time) * Fraction(found.latencies[i])
+        own = wait + shares[i] * price(shares[i])
+        assert float(own - least) <= 2e-9 * float(own), f"client {i}"
+        assert math.isclose(
+            found.latencies[i], clients[i].frontier.pieces[found.cuts[i]].latency(float(shares[i]))
+        )
