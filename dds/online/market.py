@@ -21,7 +21,7 @@ from dds.market.tariff import Clearing
 from dds.market.tariff_base import Tariff
 from dds.online import posted, snapshot, solved
 from dds.online.answers import Allocation, Allocations, Cleared
-from dds.online.index import NOTHING
+from dds.online.index import NOTHING, Index
 from dds.online.rows import OPEN, Rows
 from dds.online.runs import pack
 from dds.online.solved import Rule
@@ -123,7 +123,7 @@ class Market:
         with self._lock:
             state = self._state
             row = state.rows.add(client, state.next_id, state.revision + 1)
-            self._publish(_with_row(state, row), joined=1)
+            self._publish(state, _with_row(state, state.index, row), joined=1)
         return state.next_id
 
     def join_many(self, clients: Sequence[Client] | ClientTable) -> range:
@@ -139,7 +139,7 @@ class Market:
             state = self._state
             if len(clients):
                 state.rows.add_table(clients, state.next_id, state.revision + 1)
-                self._publish(_with_rows(state, state.count), joined=len(clients))
+                self._publish(state, _with_rows(state, state.count), joined=len(clients))
         return range(state.next_id, state.next_id + len(clients))
 
     def leave(self, id: int) -> None:  # noqa: A002 - the word for it
@@ -148,7 +148,7 @@ class Market:
             state = self._state
             row = state.row(operator.index(id))
             state.rows.close(row, state.revision + 1)
-            self._publish(_without_row(state, row), left=1)
+            self._publish(state, _without_row(state, row), left=1)
             self._clean()
 
     def update(self, id: int, client: Client) -> None:  # noqa: A002
@@ -163,7 +163,7 @@ class Market:
             old = state.row(operator.index(id))
             row = state.rows.add(client, int(id), state.revision + 1, previous=old)
             state.rows.close(old, state.revision + 1)
-            self._publish(_with_row(_without_row(state, old), row))
+            self._publish(state, _with_row(state, _without_row(state, old), row))
             self._clean()
 
     def clear(self) -> Cleared:
@@ -243,19 +243,24 @@ class Market:
         """
         state = snapshot.load(data)
         market = cls(state.rule.tariff, concept=state.rule.concept, quantum=state.rule.quantum)
-        market._state = _with_rows(state, 0)
+        market._state = replace(state, index=_with_rows(state, 0))
         return market
 
-    def _publish(self, state: State, *, joined: int = 0, left: int = 0) -> None:
+    def _publish(self, state: State, index: Index, *, joined: int = 0, left: int = 0) -> None:
         """Make the rows written so far visible, at the next revision."""
         rows = state.rows
-        self._state = replace(
-            state,
-            revision=state.revision + 1,
-            next_id=state.next_id + joined,
-            count=rows.count,
-            births=rows.births,
-            clients=state.clients + joined - left,
+        self._state = State(
+            state.rule,
+            state.revision + 1,
+            state.next_id + joined,
+            rows,
+            rows.count,
+            rows.births,
+            state.clients + joined - left,
+            index,
+            state.history,
+            state.clearings,
+            state.horizon,
         )
 
     def _indexed_record(self) -> Record:
@@ -270,7 +275,7 @@ class Market:
             len(found.rows),
             found.served,
         )
-        return Record(cleared, found.s, found.rows, found.shares)
+        return Record(cleared, found.s, found.rows, found.shares, len(found.rows))
 
     def _solved_record(self) -> Record:
         state = self._state
@@ -278,17 +283,18 @@ class Market:
         revision = state.revision + 1
         if not len(rows):
             price = solved.nobody(state.rule)
-            return Record(Cleared(revision, price, 0.0, 0), 0.0, rows, np.zeros(0))
+            return Record(Cleared(revision, price, 0.0, 0), 0.0, rows, np.zeros(0), 0)
         found = solved.solve(state.rule, state.rows.table(rows), self._equilibrium)
         self._equilibrium = found
         order = np.argsort(rows)
         cleared = Cleared(revision, found.price, found.total, len(rows))
-        return Record(cleared, 0.0, rows[order], found.shares[order])
+        return Record(cleared, 0.0, rows[order], found.shares[order], len(rows))
 
     def _remember(self, record: Record) -> None:
         """Publish a clearing; forget the earliest where there are too many."""
         state, last = self._state, self._state.last
-        record = replace(record, held=len(record.rows) + (0 if last is None else last.held))
+        if last is not None:
+            record = replace(record, held=record.held + last.held)
         known, horizon = state.history, state.horizon
         known.append(record)
         if len(known) >= 2 * HISTORY or (len(known) > 2 and record.held - known[0].held > HELD):
@@ -324,31 +330,29 @@ class Market:
         )
 
 
-def _with_row(state: State, row: int) -> State:
-    """The state with the demand of one more row."""
+def _with_row(state: State, index: Index, row: int) -> Index:
+    """The index with the demand of one more row."""
     if not state.rule.indexed:
-        return state
-    run = pack(walk(state.rows.bids, row, row + 1))
-    return replace(state, index=state.index.with_run(run))
+        return index
+    return index.with_run(pack(walk(state.rows.bids, row, row + 1)))
 
 
-def _without_row(state: State, row: int) -> State:
-    """The state without the demand of a row."""
+def _without_row(state: State, row: int) -> Index:
+    """The index without the demand of a row."""
     if not state.rule.indexed:
-        return state
-    run = pack(walk(state.rows.bids, row, row + 1), undone=True)
-    return replace(state, index=state.index.with_run(run))
+        return state.index
+    return state.index.with_run(pack(walk(state.rows.bids, row, row + 1), undone=True))
 
 
-def _with_rows(state: State, first: int) -> State:
-    """The state with the demand of all rows from ``first`` on that still hold."""
+def _with_rows(state: State, first: int) -> Index:
+    """The index with the demand of all rows from ``first`` on that still hold."""
     rows, index = state.rows, state.index
     if not state.rule.indexed:
-        return state
+        return index
     for begin in range(first, rows.count, CHUNK):
         events = walk(rows.bids, begin, min(begin + CHUNK, rows.count))
         index = index.with_run(pack(events.where(rows.until[events.row.astype(np.int64)] == OPEN)))
-    return replace(state, index=index)
+    return index
 
 
 def _check(client: Client) -> None:

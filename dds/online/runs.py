@@ -29,7 +29,7 @@ EMPTY: Run = np.empty((0, WIDTH))
 
 def pack(events: Events, *, undone: bool = False) -> Run:
     """The run of events given client by client; undone: before for after in each."""
-    order = np.argsort(events.at, kind="stable")
+    order = events.at.argsort(kind="stable")
     if compiled():
         run: Run = run_kernels().pack(
             events.at, events.before, events.after, events.row, order, undone

@@ -41,7 +41,7 @@ class Record:
     s: float
     rows: Ints
     shares: Floats
-    held: int = 0
+    held: int
 
     def shares_of(self, rows: Rows, chosen: Ints) -> Floats:
         """The shares, cores, of the clients in some rows that held at the clearing."""

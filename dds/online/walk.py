@@ -70,13 +70,15 @@ def walk(bids: Bids, first: int, last: int) -> Events:
     """The events of rows ``first`` to ``last - 1``, by row and then by s."""
     if not compiled() and last - first > 1:
         return _walk_together(bids, first, last)
-    size = (last - first) * most_events(len(bids.base))
-    at, before, after, row = (np.empty(size) for _ in range(4))
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        count = walk_kernels().walk_rows(
-            bids.base, bids.work, bids.value, bids.low, bids.high, bids.local,
-            first, last, at, before, after, row,
-        )  # fmt: skip
+    events = np.empty((4, (last - first) * most_events(len(bids.base))))
+    at, before, after, row = events
+    kernel = walk_kernels().walk_rows
+    arrays = (bids.base, bids.work, bids.value, bids.low, bids.high, bids.local)
+    if compiled():
+        count = kernel(*arrays, first, last, at, before, after, row)
+    else:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            count = kernel(*arrays, first, last, at, before, after, row)
     return Events(at[:count], before[:count], after[:count], row[:count])
 
 

@@ -18,7 +18,7 @@ ROBOT = Client(Frontier.from_points([(0.1, 2.0), (0.4, 0.5)]), 2.0, 0.1, 4.0)
 MARKETS = [
     (Clearing(3.5), "competitive", None),
     (Linear(0.1, 0.5), "competitive", None),
-    (PiecewiseLinear((0.0, 1.0, 2.0), (0.0, 0.5, 2.0)), "nash", None),
+    (PiecewiseLinear((0.0, 1.0), (0.1, 0.6)), "nash", None),
     (Linear(0.0, 1.0, 4.0), "nash", 0.125),
 ]
 
