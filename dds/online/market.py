@@ -22,6 +22,7 @@ from dds.market.tariff_base import Tariff
 from dds.online import posted, snapshot, solved
 from dds.online.answers import Allocation, Allocations, Cleared
 from dds.online.index import NOTHING, Index
+from dds.online.posted import Offer
 from dds.online.rows import OPEN, Rows
 from dds.online.runs import pack
 from dds.online.solved import Rule
@@ -77,6 +78,7 @@ class Market:
             raise InvalidInput(f'concept is {concept!r}; need "competitive" or "nash"')
         rule = Rule(concept, sold, read_quantum(quantum))
         self._lock = Lock()
+        self._offer = Offer(sold)
         self._equilibrium: Equilibrium | None = None
         self._state = State(rule, 0, 0, Rows(), 0, 0, 0, NOTHING, [], 0, 0)
 
@@ -266,7 +268,7 @@ class Market:
     def _indexed_record(self) -> Record:
         state, last = self._state, self._state.last
         hint = 0.0 if last is None else last.cleared.price
-        found = posted.clear(state.index, state.rows, state.rule.tariff, hint)
+        found = posted.clear(state.index, state.rows, self._offer, hint)
         cleared = Cleared(
             state.revision + 1,
             found.price,
@@ -302,12 +304,18 @@ class Market:
             while len(known) > 2 and record.held - known[0].held > HELD // 2:
                 known = known[len(known) // 2 :]
             horizon = known[0].cleared.revision
-        self._state = replace(
-            state,
-            revision=record.cleared.revision,
-            history=known,
-            clearings=len(known),
-            horizon=horizon,
+        self._state = State(
+            state.rule,
+            record.cleared.revision,
+            state.next_id,
+            state.rows,
+            state.count,
+            state.births,
+            state.clients,
+            state.index,
+            known,
+            len(known),
+            horizon,
         )
 
     def _clean(self) -> None:

@@ -18,12 +18,11 @@ import numpy as np
 from dds.errors import Infeasible
 from dds.market.numbers import Floats, Ints
 from dds.market.replies import BOUNDLESS
-from dds.market.sale import Sale
 from dds.market.tariff_base import Tariff
 from dds.online.index import Index
 from dds.online.rows import Rows
 
-__all__ = ["Posted", "clear", "clearing_price"]
+__all__ = ["Offer", "Posted", "clear", "clearing_price"]
 
 #: Breakpoints this close, relative, are one: they may differ by rounding alone.
 SAME = 2.0**-44
@@ -31,6 +30,26 @@ SAME = 2.0**-44
 MET = 1e-12
 #: The least step, a factor, in which a search leaves its hint.
 NEAR = 1.0 + 2.0**-10
+
+
+class Offer:
+    """What a tariff sells at a price; what depends on the tariff alone is worked out once.
+
+    limit: the most that may be sold, cores, inf without a limit; floor: the least price.
+    """
+
+    def __init__(self, tariff: Tariff) -> None:
+        self.tariff = tariff
+        capacity = tariff.capacity
+        self.limit = math.nextafter(capacity, 0.0) if tariff.strict else capacity
+        self.floor = float(tariff.exact_price(Fraction(0)))
+
+    def sold(self, price: float) -> float:
+        """The largest F at a price, cores, a hair less where it rises."""
+        cores = self.tariff.supply(price)
+        if cores >= self.tariff.capacity:
+            return self.limit
+        return min(max(cores - 4.0 * math.ulp(cores), 0.0), self.limit)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +96,7 @@ def _unservable(index: Index, capacity: float) -> Infeasible:
     )
 
 
-def clear(index: Index, rows: Rows, tariff: Tariff, hint: float) -> Posted:
+def clear(index: Index, rows: Rows, offer: Offer, hint: float) -> Posted:
     """Clear the market of the clients in ``index``.
 
     rows: of these clients, whose ids are the order of service; hint: a price that the answer may
@@ -85,33 +104,31 @@ def clear(index: Index, rows: Rows, tariff: Tariff, hint: float) -> Posted:
 
     Raises Infeasible where clients that must offload do not fit, or demand has no limit.
     """
-    sale = Sale(tariff, 1, None)
-    floor = float(tariff.exact_price(Fraction(0)))
-    s, jumps = _capped(index, sale.limit) if sale.limit < math.inf else (0.0, False)
-    capped = s * s > floor
-    low = max(s * s, floor)
-    supply, s = _sold(sale, low), math.sqrt(low)
+    s, jumps = _capped(index, offer.limit) if offer.limit < math.inf else (0.0, False)
+    capped = s * s > offer.floor
+    low = max(s * s, offer.floor)
+    supply, s = offer.sold(low), math.sqrt(low)
     # Below a price that capacity sets, less is sold and more demanded.
-    if (capped and supply >= sale.limit) or index.demand(s) <= supply:
+    if (capped and supply >= offer.limit) or index.demand(s) <= supply:
         found = _rationed(index, rows, s, s, supply) if capped and jumps else None
-        return found or _settled(index, sale, low, s, supply)
-    low, high = _bracket(index, sale, low, hint)
-    supply, s = _sold(sale, high), math.sqrt(high)
+        return found or _settled(index, offer, low, s, supply)
+    low, high = _bracket(index, offer, low, hint)
+    supply, s = offer.sold(high), math.sqrt(high)
     if supply - index.demand(s) > MET * supply:
         found = _rationed(index, rows, math.sqrt(low), s, supply)
         if found is not None:
             return found
-    return _settled(index, sale, high, s, supply)
+    return _settled(index, offer, high, s, supply)
 
 
-def _settled(index: Index, sale: Sale, price: float, s: float, supply: float) -> Posted:
+def _settled(index: Index, offer: Offer, price: float, s: float, supply: float) -> Posted:
     """A price at which demand fits and nobody is tied."""
     total = min(index.demand(s), supply)
     if total >= math.sqrt(BOUNDLESS):
         raise Infeasible("demand has no limit at price 0; give a capacity or max_share")
-    if supply < sale.limit:
+    if supply < offer.limit:
         # What rounding left between p and pi(F) costs anybody its square.
-        price = float(sale.tariff.exact_price(Fraction(total)))
+        price = float(offer.tariff.exact_price(Fraction(total)))
     return _untied(s, price, total)
 
 
@@ -119,19 +136,11 @@ def _untied(s: float, price: float, total: float) -> Posted:
     return Posted(s, price, total, np.zeros(0, np.int64), np.zeros(0), 0)
 
 
-def _sold(sale: Sale, price: float) -> float:
-    """The largest F that the tariff sells at a price, a hair less where it rises."""
-    cores = sale.tariff.supply(price)
-    if cores >= sale.tariff.capacity:
-        return sale.limit
-    return min(max(cores - 4.0 * math.ulp(cores), 0.0), sale.limit)
-
-
-def _bracket(index: Index, sale: Sale, low: float, hint: float) -> tuple[float, float]:
+def _bracket(index: Index, offer: Offer, low: float, hint: float) -> tuple[float, float]:
     """Neighbouring prices between which demand begins to fit; it does not at ``low``."""
 
     def fits(price: float) -> bool:
-        return index.demand(math.sqrt(price)) <= _sold(sale, price)
+        return index.demand(math.sqrt(price)) <= offer.sold(price)
 
     high, step = max(hint, 2.0 * low) or 1.0, NEAR
     if hint > low:
@@ -140,7 +149,7 @@ def _bracket(index: Index, sale: Sale, low: float, hint: float) -> tuple[float, 
         low, step = max(low, high / step), NEAR
     while not fits(high):
         if high >= BOUNDLESS:
-            raise _unservable(index, _sold(sale, high))
+            raise _unservable(index, offer.sold(high))
         low, high, step = high, min(high * step, BOUNDLESS), step * step
     first, last = _place(low), _place(high)
     while last - first > 1:
