@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dds.market.crossing import JUMP
 from dds.market.numbers import Floats, Ints
@@ -24,8 +25,7 @@ SMALL, MIDDLE = 96, 4096
 PART = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Crossing:
+class Crossing(NamedTuple):
     """Where demand comes down to what is for sale, as ``s = sqrt(p)``.
 
     below: the last event after which it does not fit, -1 for none; above: the first after
@@ -37,8 +37,7 @@ class Crossing:
     s: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Rationed:
+class Rationed(NamedTuple):
     """Who got what where demand jumps.
 
     s: where; rows, shares: the tied clients' (cores), rows ascending; served: how many of them

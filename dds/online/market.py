@@ -79,6 +79,7 @@ class Market:
         rule = Rule(concept, sold, read_quantum(quantum))
         self._lock = Lock()
         self._offer = Offer(sold)
+        self._indexed = rule.indexed
         self._equilibrium: Equilibrium | None = None
         self._state = State(rule, 0, 0, Rows(), 0, 0, 0, NOTHING, [], 0, 0)
 
@@ -179,7 +180,7 @@ class Market:
             state, last = self._state, self._state.last
             if last is not None and last.cleared.revision == state.revision:
                 return last.cleared
-            record = self._indexed_record() if state.rule.indexed else self._solved_record()
+            record = self._indexed_record() if self._indexed else self._solved_record()
             self._remember(record)
             return record.cleared
 
@@ -192,7 +193,7 @@ class Market:
         if not (0.0 < capacity < math.inf):
             raise InvalidInput(f"capacity is {capacity!r}; need cores > 0")
         state = self._state
-        if state.rule.indexed:
+        if self._indexed:
             return posted.clearing_price(state.index, float(capacity))
         rows = state.rows.holding(state.revision, state.count)
         if not len(rows):
@@ -208,7 +209,7 @@ class Market:
         if not (0.0 <= price < math.inf):
             raise InvalidInput(f"price is {price!r}; need credits/s per core >= 0")
         state = self._state
-        if state.rule.indexed:
+        if self._indexed:
             return state.index.demand(math.sqrt(price))
         rows = state.rows.holding(state.revision, state.count)
         return solved.demand_of(state.rule, state.rows.table(rows), float(price))

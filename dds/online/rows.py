@@ -31,7 +31,7 @@ _INTS = ("local_piece", "ids", "since", "until", "previous")
 
 
 class Rows:
-    """K x n base and work, n of everything else; arrays grow by doubling.
+    """K x n base and work, n of everything else; arrays grow by a part of themselves.
 
     base, work, value, low, high, local_base, local_piece, rate: as in a ClientTable; ids: the
     client's; since, until: the revisions from and before which the row holds; previous: the
@@ -230,7 +230,7 @@ class Rows:
         old_depth, room = self.base.shape
         if count <= room and depth <= old_depth:
             return
-        wide = room if count <= room else max(count + 8, min(2 * room, room + 2**20))
+        wide = room if count <= room else max(count + count // 8 + 8, min(2 * room, room + 2**20))
         deep, used = max(depth, old_depth), self.count
         for name, filler in (("base", math.inf), ("work", 1.0)):
             matrix = np.empty((deep, wide))
