@@ -52,7 +52,7 @@ def play(market: Instance) -> Outcome:
     return post
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=30)
 @given(markets())
 def test_clients_that_answer_one_by_one_end_where_the_solver_does(market: Instance) -> None:
     outcome, found = play(market), solve(market)

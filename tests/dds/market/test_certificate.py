@@ -33,14 +33,14 @@ CLIENTS = (
 )
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=60)
 @given(markets())
 def test_the_independent_checker_accepts_what_a_solver_certifies(market: Instance) -> None:
     verdict = check(parse(solve(market).certificate.to_json().encode()))
     assert verdict.verified, verdict.summary()
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
+@settings(deadline=None, derandomize=True, max_examples=40)
 @given(markets())
 def test_a_client_can_write_its_row_alone(market: Instance) -> None:
     """From the public facts, its own share and what the others hold together."""

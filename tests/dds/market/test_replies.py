@@ -17,7 +17,7 @@ from dds.market.table import ClientTable
 from dds.market.tariff import Clearing, Flat
 from dds.testing import costs_in_quanta, markets, small_markets
 
-quick = settings(deadline=None, derandomize=True, max_examples=80)
+quick = settings(deadline=None, derandomize=True, max_examples=50)
 
 
 def row(replies: Replies, i: int) -> Bid:

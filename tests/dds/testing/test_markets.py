@@ -33,7 +33,7 @@ from dds.testing import (
     tariffs,
 )
 
-quick = settings(deadline=None, derandomize=True, max_examples=100)
+quick = settings(deadline=None, derandomize=True, max_examples=50)
 search = settings(
     deadline=None,
     max_examples=3000,
