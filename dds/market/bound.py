@@ -1,0 +1,104 @@
+"""How good an allocation of C cores could be at all: the competitive market's dual bound.
+
+Whatever the price p >= 0, no allocation of C cores has a total ``sum of w_i T_i(f_i)`` below
+
+    LB(p) = sum of v_i(p) - p C,        v_i(p) = min over shares f of w_i T_i(f) + p f
+
+(weak duality: charge for the cores, and give the takings back).  The best p is the one at
+which price-takers buy what there is, so a competitive equilibrium comes with its bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dds.errors import Infeasible, InvalidInput
+from dds.market.client import Client
+from dds.market.equilibrium import Equilibrium, competitive
+from dds.market.numbers import LARGEST, SMALLEST, Floats, exact_sum
+from dds.market.table import ClientTable
+
+__all__ = ["DualBound", "dual_bound", "ratio_of", "read_capacity", "table_of"]
+
+#: What rounding may add to v_i(p), p C and their sum, relative: the bound is lowered by it.
+ROUNDING = 4e-15
+
+
+@dataclass(frozen=True, eq=False)
+class DualBound:
+    """The best LB(p), credits/s, and the competitive market at that price.
+
+    market: price p*, everybody's share there; room: the most that each client could ever
+    have, cores, N: the capacity less what those who must offload need at least; values:
+    v_i(p*), credits/s, N; value: LB(p*), rounded down.
+    """
+
+    market: Equilibrium
+    room: Floats
+    values: Floats
+    value: float
+
+
+def dual_bound(clients: Sequence[Client] | ClientTable, capacity: float) -> DualBound:
+    """The dual bound on ``sum of w T`` over all allocations of ``capacity`` cores.
+
+    Raises InvalidInput for a capacity that is not a finite number > 0, Infeasible when the
+    clients without a local-only piece do not fit into it.
+    """
+    cores = read_capacity(capacity)
+    table = table_of(clients)
+    room = _room(table, cores)
+    market = competitive(table, cores)
+    wanted = market.outcome.shares_below
+    # A client that would take more than it could ever have makes the bound weaker than it
+    # need be: without that wish the price that clears is another.
+    if np.any((market.shares if wanted is None else wanted) > room):
+        market = competitive(replace(table, high=np.minimum(table.high, room)), cores)
+    paid = market.price * market.shares
+    values = table.value * market.latencies + paid - market.regret
+    total = exact_sum(values)[0]
+    takings = market.price * cores
+    return DualBound(market, room, values, total - takings - ROUNDING * (total + takings))
+
+
+def ratio_of(cost: float, bound: float) -> float:
+    """``cost / bound``, at least 1; 1 where both are 0, inf for a bound of 0 or less."""
+    if bound > 0.0:
+        return max(cost / bound, 1.0)
+    return 1.0 if cost <= 0.0 else math.inf
+
+
+def read_capacity(capacity: float) -> float:
+    """A capacity in cores, or InvalidInput."""
+    number = isinstance(capacity, (int, float, np.floating, np.integer))
+    if not number or isinstance(capacity, bool) or not SMALLEST <= capacity <= LARGEST:
+        raise InvalidInput(f"capacity is {capacity!r}; need {SMALLEST:g} to {LARGEST:g} cores")
+    return float(capacity)
+
+
+def table_of(clients: Sequence[Client] | ClientTable) -> ClientTable:
+    """The clients as a table."""
+    if isinstance(clients, ClientTable):
+        return clients
+    for i, client in enumerate(clients):
+        if not isinstance(client, Client):
+            raise InvalidInput(f"clients[{i}] is {type(client).__name__}; need a Client")
+    return ClientTable.of(clients)
+
+
+def _room(table: ClientTable, capacity: float) -> Floats:
+    """The most that each client could ever have, cores."""
+    reserved = np.where(table.must_offload, table.low, 0.0)
+    needed = exact_sum(reserved)[0]
+    if needed > capacity * (1.0 + 1e-12):
+        raise Infeasible(
+            f"clients without a local-only piece need {needed:g} cores at least, and capacity "
+            f"is {capacity:g}"
+        )
+    # Rounded up: a little too much room only weakens the bound.
+    room: Floats = np.maximum(capacity - (needed - reserved), 0.0) + 1e-14 * capacity
+    return np.maximum(room, reserved)
