@@ -84,7 +84,7 @@ def social(clients: Sequence[Client] | ClientTable, capacity: float) -> SocialOp
     >>> from dds import Client, Frontier
     >>> twins = [Client(Frontier.from_points([(1, 0), (0, 1)]), 1.0, name=n) for n in "ab"]
     >>> best = social(twins, capacity=3.0)
-    >>> best.shares.tolist(), round(best.cost, 3), round(best.bound, 3)
+    >>> best.shares.round(3).tolist(), round(best.cost, 3), round(best.bound, 3)
     ([3.0, 0.0], 1.333, 1.25)
     """
     dual = dual_bound(clients, capacity)
