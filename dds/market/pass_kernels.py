@@ -20,6 +20,10 @@ Floats = NDArray[np.float64]
 Modes = NDArray[np.int16]
 
 LOCAL, UNSURE = -1, -2
+#: Clients worked on at a time, so that what concerns them stays in the cache.
+CHUNK = 1024
+#: A share that large bounds nobody.
+FAR = 1e150
 
 
 @njit
@@ -42,84 +46,142 @@ def _root(work: float, price: float, slope: float) -> float:
 
 
 @njit
+def _pays(bases: Floats, roots: Floats, unit: Floats, costs: Floats) -> None:
+    """``A + 2 sqrt(W) unit``: the least of ``A + W / f + unit^2 f`` over f."""
+    for i in range(len(costs)):
+        costs[i] = bases[i] + 2.0 * unit[i] * roots[i]
+
+
+@njit
+def _bounded_pays(
+    bases: Floats, roots: Floats, unit: Floats, least: Floats, most: Floats, costs: Floats
+) -> None:
+    """The same over f within least..most, where most is finite."""
+    for i in range(len(costs)):
+        r, u = roots[i], unit[i]
+        f = r / u
+        f = f if f < most[i] else most[i]
+        f = f if f > least[i] else least[i]
+        costs[i] = bases[i] + r * r / f + u * u * f
+
+
+@njit
+def _waits(bases: Floats, roots: Floats, shares: Floats, costs: Floats) -> None:
+    """``A + W / f``."""
+    for i in range(len(costs)):
+        costs[i] = bases[i] + roots[i] * roots[i] / shares[i]
+
+
+@njit
+def _pick(costs: Floats, this: float, best: Floats, second: Floats, piece: Floats) -> None:
+    """Take ``costs``, those of piece ``this``, into the two least so far.
+
+    Plain selects over few arrays: LLVM turns this loop, and those above, into vector code.
+    """
+    for i in range(len(costs)):
+        cost, least, next_ = costs[i], best[i], second[i]
+        piece[i] = this if cost < least else piece[i]
+        larger = cost if cost > least else least
+        second[i] = larger if larger < next_ else next_
+        best[i] = cost if cost < least else least
+
+
+@njit
+def _cheapest(
+    base: Floats, root: Floats, begin: int, unit: Floats, least: Floats, most: Floats,
+    bounded: bool, costs: Floats, best: Floats, second: Floats, piece: Floats,
+) -> None:  # fmt: skip
+    """The two least ``A + W / f + unit^2 f`` over pieces, shares and what best holds; seconds.
+
+    For the clients from ``begin`` on, one per entry of the other arrays.  root is sqrt(W), unit
+    is sqrt(price / w), piece becomes where the least is.
+    """
+    end = begin + len(best)
+    for k in range(len(base)):
+        if bounded:
+            _bounded_pays(base[k, begin:end], root[k, begin:end], unit, least, most, costs)
+        else:
+            _pays(base[k, begin:end], root[k, begin:end], unit, costs)
+        _pick(costs, float(k), best, second, piece)
+
+
+@njit
 def answer(
-    base: Floats, work: Floats, value: Floats, low: Floats, high: Floats,
-    local: Floats, least: Floats, must: NDArray[np.bool_], price: float, slope: float, load: float,
+    base: Floats, root: Floats, value: Floats, low: Floats, high: Floats, local: Floats,
+    must: NDArray[np.bool_], guess: Floats, price: float, slope: float, load: float,
     shares: Floats, modes: Modes,
 ) -> None:  # fmt: skip
     """Fill in shares and modes of everybody's answer to (price, slope, load), load finite.
 
-    local: A of local-only, s, inf where it is ruled out; least: each client's smallest A; must:
-    who asks for its least share when none is allowed.
+    root: sqrt(W); local: A of local-only, s, inf where it is ruled out; must: who asks for its
+    least share when none is allowed; guess: about everybody's share, or nothing.
+
+    For any g, ``p f + d f^2 / 2 >= (p + d g) f - d g^2 / 2``: no piece costs less than at that
+    constant price.  So the cheapest there is the answer if what it really costs is below what
+    the second cheapest costs there; rarely all pieces must be compared.
     """
-    depth = len(base)
-    for i in range(len(value)):
-        w, zero, lo, hi = value[i], least[i], low[i], min(high[i], load)
-        best, share, mode = w * (local[i] - zero), 0.0, LOCAL
-        if not lo <= hi:
-            if must[i] and math.isinf(best):
-                share = lo
-                mode = 1
-            shares[i] = share
-            modes[i] = mode
-            continue
-        if slope == 0.0:
-            for k in range(depth):
-                c = w * work[k, i]
-                cost, f, held = w * (base[k, i] - zero), 0.0, 0
-                if cost >= best:
-                    continue
-                if hi * hi * price < c:
-                    f, held = hi, 2
-                    cost += c / f + price * f
-                elif lo * lo * price > c:
-                    f, held = lo, 1
-                    cost += c / f + price * f
-                else:
-                    cost += 2.0 * math.sqrt(c * price)
-                    if cost > best:
-                        continue
-                    f = math.sqrt(c / price)
-                if cost < best or (cost == best and f < share):
-                    best, share, mode = cost, f, 4 * k + held
-            shares[i] = share
-            modes[i] = mode
-            continue
-        # What a piece costs without the slope bounds what it costs; few come close to the best.
-        first, bound = -1, best
-        for k in range(depth):
-            cost = w * (base[k, i] - zero)
-            if cost >= bound:
+    depth, count = len(base), len(value)
+    known = slope > 0.0 and len(guess) > 0
+    scratch = np.empty((8, min(CHUNK, count)))
+    for begin in range(0, count, CHUNK):
+        size = min(CHUNK, count - begin)
+        unit, least, most = scratch[0, :size], scratch[1, :size], scratch[2, :size]
+        best, second, piece = scratch[3, :size], scratch[4, :size], scratch[5, :size]
+        credit, costs = scratch[6, :size], scratch[7, :size]
+        bounded = price == 0.0
+        for i in range(size):
+            j = begin + i
+            least[i], most[i] = low[j], min(high[j], load)
+            bounded |= (least[i] > 0.0) | (most[i] < FAR)
+        for i in range(size):
+            j = begin + i
+            g = guess[j] if known else 0.0
+            unit[i] = math.sqrt((price + slope * g) / value[j])
+            # Local-only pays nothing; the credit of the others is added to it instead.
+            credit[i] = 0.5 * slope * g * g / value[j]
+            best[i] = local[j] + credit[i]
+            second[i], piece[i] = math.inf, LOCAL
+        _cheapest(base, root, begin, unit, least, most, bounded, costs, best, second, piece)
+        for i in range(size):
+            j, k = begin + i, int(piece[i])
+            w, lo, hi = value[j], least[i], most[i]
+            shares[j], modes[j] = 0.0, LOCAL
+            if not lo <= hi:
+                if must[j] and math.isinf(local[j]):
+                    shares[j], modes[j] = lo, 1
                 continue
-            c = w * work[k, i]
-            if hi * hi * price < c:
-                cost += c / hi + price * hi
-            elif lo * lo * price > c:
-                cost += c / lo + price * lo
-            else:
-                cost += 2.0 * math.sqrt(c * price)
-            if cost < bound:
-                bound = cost
-                first = k
-        if first >= 0:
-            for j in range(-1, depth):
-                k = first if j < 0 else j
-                cost = w * (base[k, i] - zero)
-                if j == first or cost > best:
-                    continue
-                c = w * work[k, i]
-                if j >= 0 and cost + 2.0 * math.sqrt(c * price) > best:
-                    continue
-                f, held = _root(c, price, slope), 0
-                if f > hi:
-                    f, held = hi, 2
-                elif f < lo:
-                    f, held = lo, 1
-                cost += c / f + (price + 0.5 * slope * f) * f
-                if cost < best or (cost == best and f < share):
-                    best, share, mode = cost, f, 4 * k + held
-        shares[i] = share
-        modes[i] = mode
+            cost = local[j]
+            if k >= 0:
+                r = root[k, j]
+                f, mode = _share(r, w, price, slope, lo, hi, k)
+                spent = best[i]
+                if slope > 0.0:
+                    spent = base[k, j] + r * r / f + (price + 0.5 * slope * f) * f / w
+                if spent < cost:
+                    cost, shares[j], modes[j] = spent, f, mode
+            if cost + credit[i] < second[i]:
+                continue
+            for other in range(depth):
+                r, g = root[other, j], shares[j]
+                floor = base[other, j] + 2.0 * r * math.sqrt((price + slope * g) / w)
+                if other != k and floor - 0.5 * slope * g * g / w <= cost:
+                    f, mode = _share(r, w, price, slope, lo, hi, other)
+                    spent = base[other, j] + r * r / f + (price + 0.5 * slope * f) * f / w
+                    if spent < cost or (spent == cost and f < g):
+                        cost, shares[j], modes[j] = spent, f, mode
+
+
+@njit
+def _share(
+    root: float, w: float, price: float, slope: float, lo: float, hi: float, k: int
+) -> tuple[float, int]:
+    """Share and mode on piece k."""
+    f = root * math.sqrt(w / price) if slope == 0.0 else _root(w * root * root, price, slope)
+    if f > hi:
+        return hi, 4 * k + 2
+    if f < lo:
+        return lo, 4 * k + 1
+    return f, 4 * k
 
 
 @njit
@@ -160,49 +222,45 @@ def exact_sum(values: Floats) -> tuple[float, float]:
 
 @njit
 def saving(
-    base: Floats, work: Floats, value: Floats, low: Floats, high: Floats, local: Floats,
+    base: Floats, root: Floats, value: Floats, low: Floats, high: Floats, local: Floats,
     shares: Floats, price: float, left: float, right: float, room: float,
     latencies: Floats, pieces: NDArray[np.int16], savings: Floats,
 ) -> None:  # fmt: skip
     """Fill in latency and piece at everybody's share, and what it could save at most.
 
-    price: pi(F); left, right: pi'(F) from either side; room: C - F.  See passes.savings.
+    price: pi(F); left, right: pi'(F) from either side; room: C - F.  See passes.standing.
     """
-    depth = len(base)
-    for i in range(len(value)):
-        w, f = value[i], shares[i]
-        wait, piece, c, second = local[i], LOCAL, 0.0, math.inf
-        if f > 0.0:
-            wait = math.inf
-            for k in range(depth):
-                t = base[k, i] + work[k, i] / f
-                if t < wait:
-                    wait, piece, c, second = t, k, work[k, i], wait
-                elif t < second:
-                    second = t
-            if second - wait <= 1e-12 * wait:
-                piece = UNSURE
-        latencies[i] = wait
-        pieces[i] = piece
-        unit = price
-        lift = 0.0
-        if f > 0.0:
-            unit = min(max(w * c / (f * f), price + f * left), price + f * right)
-            lift = f * (price - unit)
-        own = w * wait + f * price
-        best = min(w * local[i], own)
-        lo, hi = low[i], min(high[i], f + room)
-        if lo <= hi:
-            for k in range(depth):
-                cost = w * base[k, i] + lift
-                if cost >= best:
-                    continue
-                c = w * work[k, i]
-                if hi * hi * unit < c:
-                    cost += c / hi + unit * hi
-                elif lo * lo * unit > c:
-                    cost += c / lo + unit * lo
-                else:
-                    cost += 2.0 * math.sqrt(c * unit)
-                best = min(best, cost)
-        savings[i] = own - best
+    count = len(value)
+    scratch = np.empty((7, min(CHUNK, count)))
+    for begin in range(0, count, CHUNK):
+        end = min(begin + CHUNK, count)
+        size = end - begin
+        unit, least, most = scratch[0, :size], scratch[1, :size], scratch[2, :size]
+        best, second, piece = scratch[3, :size], scratch[4, :size], scratch[5, :size]
+        costs = scratch[6, :size]
+        best[:], second[:], piece[:] = math.inf, math.inf, LOCAL
+        for k in range(len(base)):
+            _waits(base[k, begin:end], root[k, begin:end], shares[begin:end], costs)
+            _pick(costs, float(k), best, second, piece)
+        bounded = price == 0.0
+        for i in range(size):
+            j = begin + i
+            f, w, s = shares[j], value[j], price
+            latencies[j], pieces[j] = local[j], LOCAL
+            if f > 0.0:
+                latencies[j] = best[i]
+                pieces[j] = UNSURE if second[i] - best[i] <= 1e-12 * best[i] else int(piece[i])
+                wanted = w * (root[int(piece[i]), j] / f) ** 2
+                s = min(max(wanted, price + f * left), price + f * right)
+            unit[i] = math.sqrt(s / w)
+            least[i], most[i] = low[j], min(high[j], f + room)
+            bounded = bounded or least[i] > 0.0 or most[i] < FAR
+            # What the tangent adds to the cost of every share but none, as in answer.
+            best[i] = local[j] + f * (s - price) / w
+        _cheapest(base, root, begin, unit, least, most, bounded, costs, best, second, piece)
+        for i in range(size):
+            j = begin + i
+            f, w = shares[j], value[j]
+            lift = f * (unit[i] * unit[i] - price / w)
+            reach = best[i] if least[i] <= most[i] else local[j] + lift
+            savings[j] = w * (latencies[j] + f * price / w + lift - reach)

@@ -39,13 +39,13 @@ class Reply:
     modes: NDArray[np.int16]
 
 
-def answer_all(table: ClientTable, quote: Quote) -> Reply:
+def answer_all(table: ClientTable, quote: Quote, guess: Floats | None = None) -> Reply:
     """The f that minimises ``w T(f) + price f + slope f^2 / 2`` for every client.
 
-    Bounds in the quote may differ by client.
+    Bounds in the quote may differ by client.  guess: about everybody's share, which helps.
     """
     if compiling_pays(len(table)):
-        return _compiled_answers(table, quote)
+        return _compiled_answers(table, quote, guess)
     shares, modes = np.empty(len(table)), np.empty(len(table), np.int16)
     for rows in _chunks(len(table)):
         part, asked = table.slice(rows), quote.for_rows(rows)
@@ -58,7 +58,7 @@ def answer_all(table: ClientTable, quote: Quote) -> Reply:
     return Reply(shares, modes)
 
 
-def _compiled_answers(table: ClientTable, quote: Quote) -> Reply:
+def _compiled_answers(table: ClientTable, quote: Quote, guess: Floats | None) -> Reply:
     from dds.market.pass_kernels import answer
 
     low, high, local = table.low, table.high, table.local_base
@@ -72,8 +72,9 @@ def _compiled_answers(table: ClientTable, quote: Quote) -> Reply:
         load = min(load, quote.at_most)
     reply = Reply(np.empty(len(table)), np.empty(len(table), np.int16))
     answer(
-        table.base, table.work, table.value, low, high, local, table.least_base,
-        table.must_offload, quote.price, quote.slope, load, reply.shares, reply.modes,
+        table.base, table.root_work, table.value, low, high, local, table.must_offload,
+        np.zeros(0) if guess is None else guess, quote.price, quote.slope, load,
+        reply.shares, reply.modes,
     )  # fmt: skip
     return reply
 
@@ -112,7 +113,7 @@ def standing(
         from dds.market.pass_kernels import saving
 
         saving(
-            table.base, table.work, table.value, table.low, table.high, table.local_base,
+            table.base, table.root_work, table.value, table.low, table.high, table.local_base,
             shares, price, left, right, room, found.latencies, found.rows, found.savings,
         )  # fmt: skip
         return found

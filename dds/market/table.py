@@ -257,6 +257,12 @@ class ClientTable:
         least: Floats = np.minimum(self.base.min(axis=0, initial=math.inf), self.local_base)
         return least
 
+    @cached_property
+    def root_work(self) -> Floats:
+        """sqrt(W), K x N."""
+        root: Floats = np.sqrt(self.work)
+        return root
+
     @property
     def must_offload(self) -> NDArray[np.bool_]:
         """Which clients have no local-only piece."""
