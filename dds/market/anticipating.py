@@ -32,9 +32,11 @@ STUCK = 2e-15
 #: A bracket this narrow, relative, is taken for a jump.
 POINT = 2.0**-30
 #: As near as a rough search comes, relative.
-ROUGH = 1e-2
+ROUGH = 1e-3
 #: How often jumping clients are held and the search resumed before clients move one by one.
 PASSES = 40
+#: How many clients are offered what is left of the capacity.
+OFFERS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +69,8 @@ def anticipating(sale: Sale, start: Start | None = None) -> Play:
             shares = _one_more(sale, found, shares, left)
         sides = sides.held(found.bracket, shares, jumping, sale.quantum)
         start = found.start(sale, abs(found.load - exact_sum(shares)[0]))
+    if found.cut_off and sale.quantum is None:
+        shares = yield from _filled(sale, shares)
     shares = yield from _settled(sale, shares)
     total = sale.total(shares)
     price = float(sale.tariff.exact_price(total))
@@ -74,7 +78,7 @@ def anticipating(sale: Sale, start: Start | None = None) -> Play:
 
 
 def rough_load(sale: Sale) -> Generator[Quote, Answers, Start]:
-    """About where demand meets load, to a percent."""
+    """About where demand meets load, to a thousandth."""
     sides = _Sides(np.zeros(sale.size), np.full(sale.size, math.inf))
     found = yield from _crossing(sale, sides, None, rough=True)
     return found.start(sale, ROUGH * found.load)
@@ -109,7 +113,7 @@ def _crossing(sale: Sale, sides: _Sides, start: Start | None, *, rough: bool = F
         if below.excess <= 0.0:
             return _Found(Bracket(None, below, met=True), 0.0, 0.0, cut_off=False)
     if above is None:
-        below, above = yield from grow(sale, path, below, start=1.0)
+        below, above = yield from grow(sale, path, below, start=2.0 * below.at or 1.0)
     bracket = yield from path.narrow(below, above)
     return (yield from _at_kink(sale, sides, bracket))
 
@@ -195,6 +199,19 @@ def _one_more(sale: Sale, found: _Found, shares: Floats, left: Ints) -> Floats:
     fuller = shares.copy()
     fuller[i] += more
     return fuller
+
+
+def _filled(sale: Sale, shares: Floats) -> Generator[Quote | Probe, Floats, Floats]:
+    """Offer what rounding left unsold to the smallest clients, one after the other.
+
+    Everybody would gain a little by taking it, and they the most for their cost.
+    """
+    buyers = np.flatnonzero(shares)
+    for i in buyers[np.argsort(shares[buyers], kind="stable")[:OFFERS]].tolist():
+        if _excess(shares, sale.most) < 0.0:
+            answers = yield Probe(sale.cores(shares), np.array([i]))
+            shares = _moved(sale, shares, i, float(answers[0]))
+    return shares
 
 
 def _settled(sale: Sale, shares: Floats) -> Generator[Quote | Probe, Floats, Floats]:

@@ -1,20 +1,15 @@
 """Truthful clients of one table, as an auctioneer in the same process sees them.
 
-The search for an equilibrium asks many quotes close to each other, and almost
-everybody answers those on the same piece.  Once two full answers are close (a
-*zone* between them), only clients whose mode differs at its ends are asked again;
-the demand of the rest is a smooth function of one number:
-
-    sum of f_i = p^(-1/2) Psi(d / p^(3/2)) + H,   Psi(r) = sum of g_i y(r g_i)
-
-where g = sqrt(w W) of a client free on its piece, y^2 + u y^3 = 1, and H is what
-those held at a bound buy.  Psi is interpolated at Chebyshev nodes.
+A first look, at some of them, tells about where the search will end; there one pass encloses
+all quotes (``zone``), and the search goes on among the clients that turn in it, and among the
+fewer that turn in a smaller zone inside.  Wherever the search leaves the zone, everybody is
+asked.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
@@ -23,72 +18,99 @@ from numpy.typing import NDArray
 
 from dds.market.crossing import Answers
 from dds.market.numbers import Floats, Ints, exact_sum
-from dds.market.passes import (
-    LOCAL,
-    Reply,
-    Standing,
-    answer_all,
-    root_total,
-    standing,
-)
+from dds.market.passes import Reply, Standing, answer_all, standing
 from dds.market.replies import TOLERANCE, Quote, best_replies
 from dds.market.sale import Probe
 from dds.market.table import ClientTable
 from dds.market.tariff_base import Tariff
+from dds.market.zone import MARGIN, Zone, leads
 
 __all__ = ["Crowd"]
 
-#: Ends of a zone differ by at most this, relative, in price and in ratio...
-WIDTH = 4e-3
-#: ... so that so many nodes interpolate Psi to rounding.
-NODES = 5
-#: What interpolated demand may be off, relative; it is reported by so much too high.
-MARGIN = 2e-13
+#: Full answers are the ends of a zone where they differ by at most this, relative.
+WIDTH = 5e-2
+#: With more turning clients a smaller zone pays, once it can be so many times smaller.
+FEW, SHRINK = 256, 8.0
+#: A smaller zone reaches this far beyond the two latest quotes, in their distances.
+REACH = 3.0
 
 
 class Crowd:
     """The clients of a large table with continuous shares.
 
-    :meth:`answer` takes an auctioneer's post; it remembers what it answered before.
+    :meth:`answer` takes an auctioneer's post; it remembers what it answered before.  window:
+    quotes between which the search is expected to end.
     """
 
-    def __init__(self, table: ClientTable, tariff: Tariff) -> None:
+    def __init__(
+        self, table: ClientTable, tariff: Tariff, window: tuple[Quote, Quote] | None = None
+    ) -> None:
         self.table = table
         self._tariff = tariff
         self._full: list[Full] = []  # the latest few
-        self._zone: Zone | None = None
+        self._zone = None if window is None else Zone.between(table, *window)
+        self._last: Quote | None = None  # the last one answered from a zone
+        self._bound: tuple[Quote | None, Ints] = None, np.zeros(0, np.int64)
+        self._stood: tuple[Floats, float, Standing] | None = None
 
     def answer(self, post: Quote | Probe) -> Answers | Floats:
         """Everybody's answers to a quote, or those to a probe."""
         return self._quoted(post) if isinstance(post, Quote) else self._reconsidered(post)
 
     def _quoted(self, quote: Quote) -> Answers:
-        if self._zone is None or not self._zone.covers(quote):
-            zone = self._new_zone(quote)
-            if zone is None:
-                full = Full(self.table, quote)
-                self._full = [full, *self._full[:3]]
-                return full
-            self._zone = zone
+        bound = self._bound_by(quote)
+        zone = self._zone
+        while zone is not None and not zone.covers(quote, bound):
+            zone = zone.outer
+        if zone is None:
+            zone = self._new_zone(quote, bound)
+        if zone is None:
+            full = self._asked_all(quote, bound)
+            self._full = [full, *self._full[:3]]
+            return full
+        self._zone = _narrowed(zone, self._last, quote, bound)
+        self._last = quote
         return Near(self._zone, quote)
 
-    def _new_zone(self, quote: Quote) -> Zone | None:
+    def _asked_all(self, quote: Quote, bound: Ints) -> Full:
+        """Everybody's answers; where the same was asked before, only who is bound is asked."""
+        for full in self._full:
+            if leads(full.quote, quote) and leads(quote, full.quote):
+                again = np.union1d(bound, np.flatnonzero(_binds(full.quote)))
+                part = answer_all(self.table.take(again), quote.for_rows(again))
+                shares, modes = full.reply.shares.copy(), full.reply.modes.copy()
+                shares[again], modes[again] = part.shares, part.modes
+                return Full(quote, Reply(shares, modes))
+        return Full(quote, answer_all(self.table, quote))
+
+    def _bound_by(self, quote: Quote) -> Ints:
+        """Whose bounds a quote changes."""
+        known = self._bound[0]
+        if known is None or not (
+            known.at_least is quote.at_least and known.at_most is quote.at_most
+        ):
+            self._bound = quote, np.flatnonzero(_binds(quote))
+        return self._bound[1]
+
+    def _new_zone(self, quote: Quote, bound: Ints) -> Zone | None:
         """A zone around the quote between two close full answers, if there are such."""
-        below = [full for full in self._full if _leads(full.quote, quote)]
-        above = [full for full in self._full if _leads(quote, full.quote)]
+        below = [full.quote for full in self._full if leads(full.quote, quote)]
+        above = [full.quote for full in self._full if leads(quote, full.quote)]
         if not below or not above:
             return None
-        low = max(below, key=lambda full: (full.quote.price, full.quote.slope))
-        high = min(above, key=lambda full: (full.quote.price, full.quote.slope))
-        if not _close(low.quote, high.quote):
+        low = max(below, key=lambda quote: (quote.price, quote.slope))
+        high = min(above, key=lambda quote: (quote.price, quote.slope))
+        wide = high.price > low.price * (1.0 + WIDTH) or high.slope > low.slope * (1.0 + WIDTH)
+        if wide or leads(high, low):
             return None
-        zone = Zone(self.table, low, high)
-        return zone if zone.covers(quote) else None
+        zone = Zone.between(self.table, _unbound(low), _unbound(high))
+        return zone if zone is not None and zone.covers(quote, bound) else None
 
     def _reconsidered(self, probe: Probe) -> Floats:
         """Best responses, or present shares that are as good."""
-        present = probe.shares[probe.asked]
-        table = self.table if len(present) == len(self.table) else self.table.take(probe.asked)
+        everybody = len(probe.asked) == len(self.table)
+        present = probe.shares if everybody else probe.shares[probe.asked]
+        table = self.table if everybody else self.table.take(probe.asked)
         total = exact_sum(probe.shares)[0]
         found = self.standing(table, present, total)
         cost = table.value * found.latencies + present * self._tariff.price_at(total)
@@ -105,41 +127,56 @@ class Crowd:
 
     def standing(self, table: ClientTable, shares: Floats, total: float) -> Standing:
         """Where clients stand in the Nash game at total demand F."""
+        if self._stood is not None and self._stood[0] is shares and self._stood[1] == total:
+            return self._stood[2]
         tariff = self._tariff
         exact = Fraction(total)
         left, right = float(tariff.exact_left_slope(exact)), float(tariff.exact_slope(exact))
         room = max(tariff.capacity - total, 0.0)
-        return standing(table, shares, tariff.price_at(total), left, right, room)
+        found = standing(table, shares, tariff.price_at(total), left, right, room)
+        if table is self.table:
+            self._stood = shares, total, found
+        return found
 
 
-def _leads(one: Quote, other: Quote) -> bool:
-    """Whether nobody asks for less at ``one`` than at ``other``."""
-    return one.price <= other.price and one.slope <= other.slope and one.load == other.load
+def _binds(quote: Quote) -> NDArray[np.bool_]:
+    """Whose bounds a quote changes: N, or a single False."""
+    return (np.asarray(quote.at_least) > 0.0) | (np.asarray(quote.at_most) < math.inf)
 
 
-def _ratio(quote: Quote) -> float:
-    return quote.slope / (quote.price * math.sqrt(quote.price))
+def _unbound(quote: Quote) -> Quote:
+    return replace(quote, at_least=0.0, at_most=math.inf)
 
 
-def _close(low: Quote, high: Quote) -> bool:
-    """Whether two quotes can be the ends of a zone."""
-    if not (low.price > 0.0 and high.price <= low.price * (1.0 + WIDTH)):
-        return False
-    one, other = sorted((_ratio(low), _ratio(high)))
-    return other <= one * (1.0 + 2.0 * WIDTH)
+def _narrowed(zone: Zone, last: Quote | None, quote: Quote, bound: Ints) -> Zone:
+    """The zone, or one inside it around the two latest quotes if that is much smaller."""
+    if last is None or len(zone.turning) <= FEW or not zone.covers(last, bound):
+        return zone
+    low, high = (last, quote) if leads(last, quote) else (quote, last)
+    near, far = zone.low, zone.high
+    price, slope = high.price - low.price, high.slope - low.slope
+    if SHRINK * price > far.price - near.price or SHRINK * slope > far.slope - near.slope:
+        return zone
+    return zone.inner(
+        _unbound(replace(
+            low,
+            price=max(near.price, low.price - REACH * price),
+            slope=max(near.slope, low.slope - REACH * slope),
+        )),
+        _unbound(replace(
+            high,
+            price=min(far.price, high.price + REACH * price),
+            slope=min(far.slope, high.slope + REACH * slope),
+        )),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class Full:
     """Everybody's answers to a quote, by a pass over the table."""
 
-    table: ClientTable
     quote: Quote
-
-    @cached_property
-    def reply(self) -> Reply:
-        """Shares and modes."""
-        return answer_all(self.table, self.quote)
+    reply: Reply
 
     @property
     def shares(self) -> Floats:
@@ -166,101 +203,27 @@ class Full:
     def turning(self, other: Answers) -> Ints:
         """The clients whose modes differ, or whose bounds a quote has changed."""
         if not isinstance(other, Full):
-            return other.turning(self)
+            return np.arange(len(self.shares))
         differ = self.reply.modes != other.reply.modes
-        return np.flatnonzero(differ | _bound(self.quote) | _bound(other.quote))
-
-
-@dataclass(frozen=True, eq=False)
-class Zone:
-    """All quotes between two close ones.
-
-    turning: the clients whose modes differ at the ends, or whose bounds a quote has changed.
-    """
-
-    table: ClientTable
-    low: Full
-    high: Full
-
-    @cached_property
-    def turning(self) -> Ints:
-        """Their indices, ascending."""
-        return self.low.turning(self.high)
-
-    @cached_property
-    def _few(self) -> ClientTable:
-        return self.table.take(self.turning)
-
-    def covers(self, quote: Quote) -> bool:
-        """Whether the quote lies between the ends and binds nobody else."""
-        between = _leads(self.low.quote, quote) and _leads(quote, self.high.quote)
-        if not between:
-            return False
-        ends = sorted((_ratio(self.low.quote), _ratio(self.high.quote)))
-        if not ends[0] <= _ratio(quote) <= ends[1]:
-            return False
-        bound = np.flatnonzero(_bound(quote))
-        return bool(np.isin(bound, self.turning, assume_unique=True).all())
-
-    @cached_property
-    def _smooth(self) -> tuple[Floats, float]:
-        """(g of everybody free on a piece, cores of those held at a bound), turning ones aside."""
-        modes = self.low.reply.modes.copy()
-        modes[self.turning] = LOCAL
-        piece, held = modes >> 2, (modes & 3) > 0
-        free = np.flatnonzero((modes != LOCAL) & ~held)
-        roots = np.sqrt(self.table.value[free] * self.table.work[piece[free], free])
-        fixed = self.low.shares[np.flatnonzero((modes != LOCAL) & held)]
-        return roots, exact_sum(fixed)[0]
-
-    @cached_property
-    def _nodes(self) -> tuple[Floats, Floats]:
-        """Chebyshev nodes between the ratios of the ends, and Psi there."""
-        low, high = sorted((_ratio(self.low.quote), _ratio(self.high.quote)))
-        count = NODES if high > low else 1
-        angles = (np.arange(count) + 0.5) * math.pi / count
-        nodes = (low + high) / 2.0 - (high - low) / 2.0 * np.cos(angles)
-        roots = self._smooth[0]
-        return nodes, np.array([root_total(roots, float(ratio)) for ratio in nodes])
-
-    def demand(self, quote: Quote) -> float:
-        """Everybody's demand, cores, to about MARGIN of itself."""
-        nodes, values = self._nodes
-        smooth = _interpolated(nodes, values, _ratio(quote)) / math.sqrt(quote.price)
-        return smooth + self._smooth[1] + exact_sum(self.turned(quote))[0]
-
-    def turned(self, quote: Quote) -> Floats:
-        """The shares of the turning clients."""
-        if not len(self.turning):
-            return np.zeros(0)
-        return answer_all(self._few, quote.for_rows(self.turning)).shares
-
-
-def _bound(quote: Quote) -> NDArray[np.bool_]:
-    """Whose bounds a quote changes: N, or a single False."""
-    return (np.asarray(quote.at_least) > 0.0) | (np.asarray(quote.at_most) < math.inf)
-
-
-def _interpolated(nodes: Floats, values: Floats, at: float) -> float:
-    """The polynomial through (nodes, values), by Lagrange's formula."""
-    total = 0.0
-    for j, node in enumerate(nodes.tolist()):
-        others = np.delete(nodes, j)
-        total += float(values[j] * np.prod((at - others) / (node - others)))
-    return total
+        return np.flatnonzero(differ | _binds(self.quote) | _binds(other.quote))
 
 
 @dataclass(frozen=True, eq=False)
 class Near:
-    """Answers to a quote inside a zone; only the turning clients are asked until all are wanted."""
+    """Answers to a quote in a zone; only turning clients are asked until all are wanted."""
 
     zone: Zone
     quote: Quote
 
     @cached_property
+    def _turned(self) -> Floats:
+        return self.zone.turned(self.quote)
+
+    @cached_property
     def demand(self) -> float:
         """The sum of the shares, cores, rounded up by MARGIN."""
-        return self.zone.demand(self.quote) * (1.0 + MARGIN)
+        total = self.zone.settled(self.quote) + exact_sum(self._turned)[0]
+        return total * (1.0 + MARGIN)
 
     def excess(self, supply: float) -> float:
         """Demand - supply; where it is not positive the shares fit."""
@@ -269,11 +232,9 @@ class Near:
     @cached_property
     def shares(self) -> Floats:
         """Cores, N."""
-        return answer_all(self.zone.table, self.quote).shares
-
-    @cached_property
-    def _turned(self) -> Floats:
-        return self.zone.turned(self.quote)
+        shares = self.zone.shares(self.quote)
+        shares[self.zone.turning] = self._turned
+        return shares
 
     def of(self, rows: Ints) -> Floats:
         """The shares of some clients."""
@@ -284,8 +245,9 @@ class Near:
         return self.shares[rows]
 
     def turning(self, other: Answers) -> Ints:
-        """The turning clients of the zone, if the other answers belong to it too; else all."""
-        mine = self.zone
-        if (isinstance(other, Near) and other.zone is mine) or other in (mine.low, mine.high):
-            return mine.turning
-        return np.arange(len(mine.table))
+        """Those of the larger zone, if one zone is in the other; else everybody."""
+        if isinstance(other, Near):
+            for inner, outer in ((self.zone, other.zone), (other.zone, self.zone)):
+                if inner.within(outer):
+                    return outer.turning
+        return np.arange(len(self.zone.table) if self.zone.outer is None else len(self.shares))

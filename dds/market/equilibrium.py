@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from dds.errors import Infeasible, InvalidInput
-from dds.market.anticipating import rough_load
 from dds.market.auctioneer import Auctioneer
 from dds.market.certificate import Certificate, Public, assemble, certificate_row
 from dds.market.client import Client
-from dds.market.crossing import Given
 from dds.market.crowd import Crowd
 from dds.market.exact import exact_client
 from dds.market.numbers import Floats, Ints, exact_share, read_quantum, to_quanta
+from dds.market.outlook import SAMPLE, look, window
 from dds.market.passes import LOCAL, UNSURE, Standing, standing
 from dds.market.replies import BOUNDLESS, TOLERANCE, Quote, Replies, best_replies, respond_all
 from dds.market.sale import Outcome, Sale, Start
 from dds.market.table import ClientTable
-from dds.market.taking import rough_price
 from dds.market.tariff import Clearing
 from dds.market.tariff_base import Tariff
 
@@ -32,8 +29,6 @@ __all__ = ["Equilibrium", "competitive", "nash"]
 
 #: From so many clients with continuous shares on, a Crowd answers faster than arrays.
 MANY = 4096
-#: So many of them tell about where the search should begin.
-SAMPLE = 16_384
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,8 +161,8 @@ def _solve(
     table = _table(clients)
     problem = _Problem(concept, table, tariff, read_quantum(quantum))
     _check_servable(problem)
-    outcome = _auction(problem, None if start is None else start.outcome.start)
-    latencies, pieces, regret = _judged(problem, outcome)
+    outcome, crowd = _auction(problem, None if start is None else start.outcome.start)
+    latencies, pieces, regret = _judged(problem, outcome, crowd)
     for values in (outcome.shares, latencies, pieces, regret):
         values.setflags(write=False)
     return Equilibrium(
@@ -215,12 +210,16 @@ def _check_servable(problem: _Problem) -> None:
         )
 
 
-def _auction(problem: _Problem, start: Start | None) -> Outcome:
+def _auction(problem: _Problem, start: Start | None) -> tuple[Outcome, Crowd | None]:
     """Drive the auctioneer with everybody's truthful answers."""
     table, tariff, quantum = problem.table, problem.tariff, problem.quantum
-    crowd = Crowd(table, tariff) if quantum is None and len(table) >= MANY else None
-    if crowd is not None and start is None and len(table) > SAMPLE:
-        start = _rough_start(problem)
+    sale = Sale(tariff, len(table), quantum)
+    crowd = None
+    if quantum is None and len(table) >= MANY:
+        if start is None and len(table) > SAMPLE:
+            start = look(table, sale, taking=problem.taking)
+        expected = None if start is None else window(sale, start, taking=problem.taking)
+        crowd = Crowd(table, tariff, expected)
     auctioneer = Auctioneer(
         tariff, len(table), concept=problem.concept, quantum=quantum, start=start
     )
@@ -233,37 +232,18 @@ def _auction(problem: _Problem, start: Start | None) -> Outcome:
             asked = table if len(post.asked) == len(table) else table.take(post.asked)
             present = post.shares[post.asked]
             auctioneer.answer(best_replies(asked, tariff, post.others, quantum, present).shares)
-    return post
+    return post, crowd
 
 
-def _rough_start(problem: _Problem) -> Start | None:
-    """Where a search among some of the clients ends, each standing for several.
-
-    None where those cannot be served: all of them perhaps can.
-    """
-    table = problem.table
-    rows = np.arange(0, len(table), -(-len(table) // SAMPLE))
-    few, weight = table.take(rows), len(table) / len(rows)
-    sale = Sale(problem.tariff, len(rows), None)
-    search: Generator[Quote, Any, Start] = rough_price(sale) if problem.taking else rough_load(sale)
-    try:
-        quote = next(search)
-        while True:
-            quote = search.send(Given(respond_all(few, quote).shares * weight))
-    except StopIteration as end:
-        found: Start = end.value
-        return found
-    except Infeasible:
-        return None
-
-
-def _judged(problem: _Problem, outcome: Outcome) -> tuple[Floats, Ints, Floats]:
+def _judged(
+    problem: _Problem, outcome: Outcome, crowd: Crowd | None
+) -> tuple[Floats, Ints, Floats]:
     """Everybody's latency, piece and regret."""
     table, quantum = problem.table, problem.quantum
     if quantum is not None:
         latencies, pieces = table.latencies(outcome.shares, quantum)
         return latencies, pieces, _exact_regrets(problem, outcome)
-    found = _standing(problem, outcome)
+    found = _standing(problem, outcome, crowd or Crowd(table, problem.tariff))
     latencies, regret = found.latencies, np.maximum(found.savings, 0.0)
     pieces = np.where(found.rows == LOCAL, table.local_piece, found.rows)
     close = np.flatnonzero(found.rows == UNSURE)
@@ -279,11 +259,9 @@ def _judged(problem: _Problem, outcome: Outcome) -> tuple[Floats, Ints, Floats]:
     return latencies, pieces, regret
 
 
-def _standing(problem: _Problem, outcome: Outcome) -> Standing:
+def _standing(problem: _Problem, outcome: Outcome, crowd: Crowd) -> Standing:
     if not problem.taking:
-        return Crowd(problem.table, problem.tariff).standing(
-            problem.table, outcome.shares, outcome.total
-        )
+        return crowd.standing(problem.table, outcome.shares, outcome.total)
     return standing(problem.table, outcome.shares, outcome.price, 0.0, 0.0, math.inf)
 
 

@@ -19,7 +19,7 @@ MET = 1e-12
 #: ... and then pi(F) must be this close to the price, relative.
 PRICED = 1e-10
 #: As near as a rough search comes, relative.
-ROUGH = 1e-2
+ROUGH = 1e-3
 #: The least step, relative, in which a search leaves its start.
 NEAR = 1e-6
 
@@ -57,7 +57,7 @@ def price_taking(sale: Sale, start: Start | None = None) -> Play:
 
 
 def rough_price(sale: Sale) -> Generator[Quote, Answers, Start]:
-    """About the price at which demand meets supply, to a percent."""
+    """About the price at which demand meets supply, to a thousandth."""
     bracket = yield from _crossing(sale, _path(sale, ROUGH, ROUGH), None)
     return Start(bracket.above.at, bracket.above.demand, 0.0, cut_off=False, spread=ROUGH)
 

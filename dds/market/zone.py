@@ -1,0 +1,140 @@
+"""The answers of many clients to any quote between two, from little arithmetic.
+
+The search for an equilibrium asks many quotes close to each other, and almost everybody
+answers them in the same way: on the same piece, free or held at the same bound
+(``passes.enclose``).  The demand of those who are free is a function of two numbers:
+
+    sum of f_i = p^(-1/2) Psi(d / p^(3/2)),   Psi(r) = sum of g_i y(r g_i)
+
+where g = sqrt(w W) and y^2 + u y^3 = 1; Psi is interpolated.  Only the others, who are
+*turning*, are asked again.  A zone inside a zone looks at these alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from dds.market.numbers import Floats, Ints, exact_sum
+from dds.market.passes import UNSURE, Enclosed, answer_all, enclose, root_totals
+from dds.market.replies import Quote
+from dds.market.table import ClientTable
+
+__all__ = ["MARGIN", "Zone", "leads"]
+
+#: What interpolated demand may be off, relative.
+MARGIN = 2e-13
+#: More nodes than this do not improve Psi.
+NODES = 12
+
+
+def leads(one: Quote, other: Quote) -> bool:
+    """Whether nobody asks for less at ``one`` than at ``other``."""
+    return one.price <= other.price and one.slope <= other.slope and one.load == other.load
+
+
+@dataclass(frozen=True, eq=False)
+class Zone:
+    """All quotes from ``low`` to ``high`` for some clients of a market.
+
+    table: these clients; rows: their indices in the market, rising, None for everybody;
+    outer: the zone around this one, in which these clients are turning and the others not.
+    """
+
+    table: ClientTable
+    low: Quote
+    high: Quote
+    rows: Ints | None = None
+    outer: Zone | None = None
+
+    @classmethod
+    def between(cls, table: ClientTable, low: Quote, high: Quote) -> Zone | None:
+        """The zone of everybody, if these quotes can be the ends of one."""
+        steep = low.slope > 0.0 or high.slope == 0.0
+        return cls(table, low, high) if low.price > 0.0 and steep and leads(low, high) else None
+
+    def inner(self, low: Quote, high: Quote) -> Zone:
+        """The zone between two quotes of this one."""
+        return Zone(self._few, low, high, self.turning, self)
+
+    @cached_property
+    def _enclosed(self) -> Enclosed:
+        return enclose(self.table, self.low, self.high)
+
+    @cached_property
+    def _unsure(self) -> Ints:
+        return np.flatnonzero(self._enclosed.modes == UNSURE)
+
+    @cached_property
+    def _few(self) -> ClientTable:
+        return self.table.take(self._unsure)
+
+    @cached_property
+    def turning(self) -> Ints:
+        """The clients that may change how they answer; indices in the market, rising."""
+        return self._unsure if self.rows is None else self.rows[self._unsure]
+
+    def covers(self, quote: Quote, bound: Ints) -> bool:
+        """Whether the quote lies between the ends and binds, by ``bound``, turning clients only."""
+        if not (leads(self.low, quote) and leads(quote, self.high)):
+            return False
+        place = np.minimum(np.searchsorted(self.turning, bound), max(len(self.turning) - 1, 0))
+        return not len(bound) or bool(
+            len(self.turning) and np.array_equal(self.turning[place], bound)
+        )
+
+    @cached_property
+    def _nodes(self) -> tuple[Floats, Floats]:
+        """Chebyshev nodes, as many as it takes, over every ratio in the zone; and Psi there."""
+        low = self.low.slope / self.high.price**1.5
+        high = self.high.slope / self.low.price**1.5
+        half = math.log(high / low) / 2.0 if low > 0.0 else 0.0
+        # Psi is analytic in log r up to the nearest root of the cubic's discriminant, pi away.
+        count = math.ceil(-36.0 / math.log(half / 6.0)) + 1 if 0.0 < half < 6.0 else 1
+        count = count if half < 0.3 else NODES
+        angles = (np.arange(min(count, NODES)) + 0.5) * math.pi / min(count, NODES)
+        nodes = (low + high) / 2.0 - (high - low) / 2.0 * np.cos(angles)
+        return nodes, root_totals(self._enclosed.free, nodes)
+
+    @cached_property
+    def _held(self) -> float:
+        return exact_sum(self._enclosed.held)[0]
+
+    def settled(self, quote: Quote) -> float:
+        """The demand of those who are not turning, cores, to about MARGIN of it."""
+        nodes, values = self._nodes
+        own = _interpolated(nodes, values, quote.slope / quote.price**1.5) / math.sqrt(quote.price)
+        return own + self._held + (self.outer.settled(quote) if self.outer else 0.0)
+
+    def turned(self, quote: Quote) -> Floats:
+        """The shares of the turning clients, cores."""
+        if not len(self.turning):
+            return np.zeros(0)
+        return answer_all(self._few, quote.for_rows(self.turning)).shares
+
+    def shares(self, quote: Quote) -> Floats:
+        """Everybody's share, cores, but 0 for turning clients."""
+        own = self._enclosed.shares(quote)
+        if self.outer is None:
+            return own
+        shares = self.outer.shares(quote)
+        shares[self.rows] = own
+        return shares
+
+    def within(self, other: Zone) -> bool:
+        """Whether this is the other zone or inside it."""
+        return self is other or (self.outer is not None and self.outer.within(other))
+
+
+def _interpolated(nodes: Floats, values: Floats, at: float) -> float:
+    """The polynomial through (nodes, values), by the barycentric formula for Chebyshev nodes."""
+    count = len(nodes)
+    away = at - nodes
+    if count == 1 or not away.all():
+        return float(values[int(np.abs(away).argmin())])
+    weights = np.sin((np.arange(count) + 0.5) * math.pi / count) / away
+    weights[1::2] *= -1.0
+    return float((weights * values).sum() / weights.sum())
