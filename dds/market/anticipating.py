@@ -13,6 +13,7 @@ import math
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -255,9 +256,14 @@ class _Sides:
     at_least: Floats
     at_most: Floats
 
+    @cached_property
+    def _bind(self) -> bool:
+        """Whether they bind anybody."""
+        return bool(self.at_least.any() or np.isfinite(self.at_most).any())
+
     def on(self, quote: Quote) -> Quote:
         """The quote with these bounds, if they bind anybody."""
-        if not self.at_least.any() and np.isinf(self.at_most).all():
+        if not self._bind:
             return quote
         return replace(quote, at_least=self.at_least, at_most=self.at_most)
 
