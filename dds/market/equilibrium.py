@@ -249,10 +249,12 @@ def _judged(
     close = np.flatnonzero(found.rows == UNSURE)
     if len(close):
         pieces[close] = table.take(close).latencies(outcome.shares[close])[1]
+    if problem.taking:
+        return latencies, pieces, regret
     # The bound is loose for whoever changes the price much: ask those themselves.
     cost = table.value * latencies + outcome.shares * outcome.price
     loose = np.flatnonzero(regret > 1e-3 * TOLERANCE * cost)
-    if len(loose) and not problem.taking:
+    if len(loose):
         others = np.maximum(outcome.total - outcome.shares[loose], 0.0)
         best = best_replies(table.take(loose), problem.tariff, others)
         regret[loose] = np.maximum(cost[loose] - best.costs, 0.0)

@@ -66,10 +66,10 @@ def _bounded_pays(
 
 
 @njit
-def _waits(bases: Floats, roots: Floats, shares: Floats, costs: Floats) -> None:
-    """``A + W / f``."""
+def _waits(bases: Floats, roots: Floats, slowness: Floats, costs: Floats) -> None:
+    """``A + W / f``, slowness = 1 / f."""
     for i in range(len(costs)):
-        costs[i] = bases[i] + roots[i] * roots[i] / shares[i]
+        costs[i] = bases[i] + roots[i] * roots[i] * slowness[i]
 
 
 @njit
@@ -404,8 +404,10 @@ def saving(
         best, second, piece = scratch[3, :size], scratch[4, :size], scratch[5, :size]
         costs = scratch[6, :size]
         best[:], second[:], piece[:] = math.inf, math.inf, LOCAL
+        for i in range(size):
+            unit[i] = 1.0 / shares[begin + i]
         for k in range(len(base)):
-            _waits(base[k, begin:end], root[k, begin:end], shares[begin:end], costs)
+            _waits(base[k, begin:end], root[k, begin:end], unit, costs)
             _pick(costs, float(k), best, second, piece)
         bounded = price == 0.0
         for i in range(size):
