@@ -7,8 +7,9 @@ K; the local-only piece stands apart, for it buys nothing.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -74,6 +75,7 @@ class ClientTable:
             max_share=[c.max_share for c in clients],
             rate=[c.rate for c in clients],
             names=[c.name for c in clients],
+            copy=False,
         )
 
     @classmethod
@@ -87,12 +89,14 @@ class ClientTable:
         max_share: ArrayLike = math.inf,
         rate: ArrayLike = 1.0,
         names: Sequence[str] | None = None,
+        copy: bool = True,
     ) -> ClientTable:
         """A table from plain numbers; one number stands for N equal ones.
 
         base, work: base latency A (s) and server work W (core s) by piece and client, K x N;
         base inf means that the client has no such piece, work 0 that it is local-only.  The
-        other arguments are those of :class:`dds.Client`, N each.
+        other arguments are those of :class:`dds.Client`, N each.  copy: False saves time and
+        memory, for the table then keeps, and changes, base and work if they are rows of float64.
 
         Raises InvalidInput naming the client and the number that no client may have.
 
@@ -100,7 +104,9 @@ class ClientTable:
         >>> len(table), table.client(1).frontier.latency(0.5)
         (2, 1.2)
         """
-        bases, works = np.array(base, float), np.array(work, float)
+        # Each piece's numbers lie together, whatever the order of what came.
+        matrix = np.array if copy else np.asarray
+        bases, works = matrix(base, float, order="C"), matrix(work, float, order="C")
         if bases.ndim != 2 or bases.shape != works.shape:
             raise InvalidInput(
                 f"base has shape {bases.shape} and work {works.shape}; need K x N for both, "
@@ -112,16 +118,17 @@ class ClientTable:
         has_local = local.any(axis=0)
         local_piece = np.where(has_local, local.argmax(axis=0) if len(local) else -1, -1)
         local_base = np.where(has_local, bases[local_piece, np.arange(count)], math.inf)
+        bases[local], works[local] = math.inf, 1.0
         table = cls(
-            np.where(local, math.inf, bases),
-            np.where(local, 1.0, works),
+            bases,
+            works,
             _column("value_of_time", value_of_time, count),
             _column("min_share", min_share, count),
             _column("max_share", max_share, count),
             local_base,
             local_piece,
             _column("rate", rate, count),
-            None if names is None else tuple(names),
+            None if names is None else _names(names, count),
         )
         table._check(local.sum(axis=0))
         return table
@@ -153,7 +160,7 @@ class ClientTable:
             _column(name, values, count)
             for name, values in (("uplink", uplink), ("downlink", downlink), ("rtt", rtt))
         )
-        depth = max(len(hull.cuts) for hull in hulls)
+        depth = max((len(hull.cuts) for hull in hulls), default=0)
         base, work = np.full((depth, count), math.inf), np.ones((depth, count))
         order = np.argsort(kinds, kind="stable")
         ends = np.searchsorted(kinds[order], np.arange(len(hulls) + 1))
@@ -163,7 +170,7 @@ class ClientTable:
                 seconds, works = hull.pieces(up[rows], down[rows], trip[rows])
                 base[: len(works), rows] = seconds
                 work[: len(works), rows] = works[:, None]
-        return cls.from_arrays(base, work, value_of_time, **others)
+        return cls.from_arrays(base, work, value_of_time, copy=False, **others)
 
     def _check(self, local_pieces: Ints) -> None:
         for name, values, good in (
@@ -186,7 +193,8 @@ class ClientTable:
             ("min_share", self.low[None]),
             ("max_share", self.high[None]),
             ("rate", self.rate[None]),
-            ("base_latency_s", np.vstack((self.base, self.local_base))),
+            ("base_latency_s", self.base),
+            ("base_latency_s", self.local_base[None]),
             ("server_work_s", self.work),
         ):
             sane = (values == 0.0) | ((values >= SMALLEST) & (values <= LARGEST))
@@ -200,6 +208,44 @@ class ClientTable:
     def _place(self, index: int) -> str:
         name = self.names[index] if self.names else ""
         return f"clients[{index}] ({name})" if name else f"clients[{index}]"
+
+    @classmethod
+    def from_arrow(cls, data: Any) -> ClientTable:
+        """The clients of a ``pyarrow.Table``, or of anything that exports the Arrow C stream.
+
+        Data frames of pandas, polars and DuckDB do, record batches and their readers too; columns
+        as :mod:`dds.market.arrow` lists them.
+
+        Raises InvalidInput naming the column, or the client and the number, that is wrong.
+        """
+        from dds.market import arrow
+
+        return arrow.from_arrow(data)
+
+    @classmethod
+    def read_parquet(cls, path: str | os.PathLike[str]) -> ClientTable:
+        """The clients of a Parquet file; columns as :mod:`dds.market.arrow` lists them.
+
+        Raises InvalidInput naming the file and what is wrong with it.
+        """
+        from dds.market import arrow
+
+        return arrow.read_parquet(path)
+
+    def to_arrow(self) -> Any:
+        """The clients as a ``pyarrow.Table``, which :meth:`from_arrow` reads."""
+        from dds.market import arrow
+
+        return arrow.to_arrow(self)
+
+    def write_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write a Parquet file of the clients; it appears, or is replaced, when it is whole.
+
+        Raises InvalidInput if it cannot be written.
+        """
+        from dds.market import arrow
+
+        arrow.write_parquet(self, path)
 
     def __len__(self) -> int:
         return len(self.value)
@@ -216,6 +262,13 @@ class ClientTable:
     def slice(self, rows: slice) -> ClientTable:
         """The table of consecutive clients, on the same memory, without names."""
         return self._part(rows)
+
+    def contiguous(self) -> ClientTable:
+        """The same table with pieces that lie in memory one after the other, as passes want."""
+        if self.base.flags.c_contiguous and self.work.flags.c_contiguous:
+            return self
+        base, work = np.ascontiguousarray(self.base), np.ascontiguousarray(self.work)
+        return replace(self, base=base, work=work)
 
     def _part(self, rows: Any) -> ClientTable:
         return ClientTable(
@@ -313,7 +366,17 @@ class ClientTable:
 
 def _column(name: str, values: ArrayLike, count: int) -> Floats:
     """One number per client."""
-    column = np.array(values, float)
+    try:
+        column = np.array(values, float)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{name}: need numbers, one for each of {count} clients") from None
     if column.shape not in ((), (count,)):
         raise InvalidInput(f"{name} has shape {column.shape}; need one for each of {count} clients")
     return column if column.ndim else np.full(count, float(column))
+
+
+def _names(names: Sequence[str], count: int) -> tuple[str, ...]:
+    """One name per client."""
+    if len(names) != count:
+        raise InvalidInput(f"names: {len(names)} of them; need one for each of {count} clients")
+    return tuple(names)

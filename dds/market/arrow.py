@@ -1,0 +1,288 @@
+"""Clients in and shares out as Arrow tables and Parquet files (extra ``arrow``).
+
+A table of clients has one row per client and these columns (``docs/tables.md``); those with
+a default may be missing, and a null in one means its default:
+
+=================  ==============  ========  ===========================================
+column             type            default   meaning
+=================  ==============  ========  ===========================================
+name               string          none      for people and tables
+value_of_time      double          --        w, credits/s per s
+min_share          double          0         cores, of an offloading client
+max_share          double          inf       cores, of an offloading client
+rate               double          1         lambda, inferences/s
+base_latency_s     list<double>    --        A of each piece, s
+server_work_s      list<double>    --        W of each piece, core s; 0: local-only
+=================  ==============  ========  ===========================================
+
+Pieces keep their index: a null in both lists holds the place of one that the client lacks.
+Reading takes whatever means the same: any width of number, any kind of list or text,
+dictionaries, chunks.  What it cannot place it refuses, in one line.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dds.errors import InvalidInput
+from dds.market.numbers import Floats, Ints
+from dds.market.table import ClientTable
+
+if TYPE_CHECKING:
+    from dds.market.equilibrium import Equilibrium
+
+__all__ = ["allocations", "from_arrow", "read_parquet", "to_arrow", "write_parquet"]
+
+#: Clients written at a time: their matrices fit into the cache while they are transposed.
+_ROWS = 1 << 14
+_PIECES = ("base_latency_s", "server_work_s")
+#: Columns of one number per client; those that may be missing have a default.
+_NUMBERS = {"value_of_time": None, "min_share": 0.0, "max_share": math.inf, "rate": 1.0}
+_COLUMNS = ("name", *_NUMBERS, *_PIECES)
+
+
+def to_arrow(clients: ClientTable) -> Any:
+    """The clients as a ``pyarrow.Table``, without a name column if they have no names."""
+    pa = _pyarrow()
+    doubles = pa.list_(pa.float64())
+    schema = pa.schema(
+        ([("name", pa.string())] if clients.names is not None else [])
+        + [(name, pa.float64()) for name in _NUMBERS]
+        + [(name, doubles) for name in _PIECES]
+    )
+    batches = []
+    for start in range(0, len(clients), _ROWS):
+        rows = slice(start, start + _ROWS)
+        part = clients.slice(rows)
+        names = [] if clients.names is None else [pa.array(clients.names[rows], pa.string())]
+        numbers = [pa.array(column) for column in (part.value, part.low, part.high, part.rate)]
+        batches.append(pa.record_batch([*names, *numbers, *_piece_lists(pa, part)], schema=schema))
+    return pa.Table.from_batches(batches, schema)
+
+
+def from_arrow(data: Any) -> ClientTable:
+    """The clients of a ``pyarrow.Table``, or of anything that exports the Arrow C stream.
+
+    Data frames of pandas, polars and DuckDB do, record batches and their readers too.
+
+    Raises InvalidInput naming the column, or the client and the number, that is wrong.
+    """
+    pa = _pyarrow()
+    try:
+        table = pa.table(data)
+    except (TypeError, ValueError, pa.ArrowException):
+        raise InvalidInput(
+            f"{type(data).__name__} is not an Arrow table of clients; "
+            "need a pyarrow.Table, or a data frame that exports one"
+        ) from None
+    _check_columns(table.column_names)
+    sizes, base, work = _pieces(pa, table)
+    starts = np.cumsum(sizes) - sizes
+    return ClientTable.from_arrays(
+        _matrix(sizes, starts, base, math.inf),
+        _matrix(sizes, starts, work, 1.0),
+        names=_names(pa, table),
+        copy=False,
+        **{name: _numbers(pa, table, name, default) for name, default in _NUMBERS.items()},
+    )
+
+
+def write_parquet(clients: ClientTable, path: str | os.PathLike[str]) -> None:
+    """Write a Parquet file of the clients; it appears, or is replaced, when it is whole.
+
+    Raises InvalidInput if it cannot be written.
+    """
+    table = to_arrow(clients)
+    import pyarrow.parquet as pq
+
+    place = Path(path)
+    try:
+        with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as folder:
+            whole = Path(folder) / place.name
+            pq.write_table(table, whole)
+            whole.replace(place)
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{str(place)!r}: cannot be written: {_reason(error)}") from None
+
+
+def read_parquet(path: str | os.PathLike[str]) -> ClientTable:
+    """The clients of a Parquet file.
+
+    Raises InvalidInput naming the file and what is wrong with it.
+    """
+    pa = _pyarrow()
+    import pyarrow.parquet as pq
+
+    try:
+        with Path(path).open("rb") as file:
+            table = pq.ParquetFile(file).read()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InvalidInput(f"{os.fspath(path)!r}: cannot be read: {_reason(error)}") from None
+    try:
+        return from_arrow(table)
+    except InvalidInput as error:
+        raise InvalidInput(f"{os.fspath(path)!r}: {error}") from None
+
+
+def allocations(equilibrium: Equilibrium) -> Any:
+    """Who got what, as a ``pyarrow.Table`` with one row per client, in their order.
+
+    Columns, as in the report of ``dds solve``: name (if the clients have names), piece, share
+    (cores), latency_s, payment and regret (credits/s).
+    """
+    pa = _pyarrow()
+    named = equilibrium.table.names is not None
+    return pa.table(
+        ({"name": pa.array(equilibrium.clients, pa.string())} if named else {})
+        | {
+            "piece": pa.array(equilibrium.cuts, pa.int64()),
+            "share": pa.array(equilibrium.shares),
+            "latency_s": pa.array(equilibrium.latencies),
+            "payment": pa.array(equilibrium.payments),
+            "regret": pa.array(equilibrium.regret),
+        }
+    )
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow
+    except ModuleNotFoundError:
+        raise InvalidInput(
+            "Arrow and Parquet need pyarrow; install it: pip install 'dds[arrow]'"
+        ) from None
+    return pyarrow
+
+
+def _piece_lists(pa: Any, part: ClientTable) -> tuple[Any, Any]:
+    """Both columns of lists, local-only in its place and nothing after the last piece."""
+    base, work = part.base.copy(), part.work.copy()
+    local = np.flatnonzero(~part.must_offload)
+    at = part.local_piece[local], local
+    base[at], work[at] = part.local_base[local], 0.0
+    present = base < math.inf
+    sizes = part.depth - present[::-1].argmax(axis=0)
+    kept = (np.arange(part.depth)[:, None] < sizes).T
+    offsets = pa.array(np.concatenate(([0], np.cumsum(sizes))), pa.int32())
+    lacks = ~present.T[kept]
+    mask = lacks if lacks.any() else None
+    first, second = (
+        pa.ListArray.from_arrays(offsets, pa.array(matrix.T[kept], mask=mask))
+        for matrix in (base, work)
+    )
+    return first, second
+
+
+def _check_columns(found: Sequence[str]) -> None:
+    for name in found:
+        if name not in _COLUMNS:
+            raise InvalidInput(
+                f"column {name!r}: unknown, drop it; there are {', '.join(_COLUMNS)}"
+            )
+        if found.count(name) > 1:
+            raise InvalidInput(f"column {name!r}: occurs twice, keep one")
+    for name in _COLUMNS:
+        if name not in found and name != "name" and _NUMBERS.get(name) is None:
+            raise InvalidInput(f"column {name!r}: missing")
+
+
+def _numbers(pa: Any, table: Any, name: str, default: float | None) -> Floats:
+    """One number per client."""
+    if name not in table.column_names:
+        return np.full(len(table), default)
+    column = table.column(name)
+    _need(name, column.type, "numbers", good=_is_number(pa, column.type))
+    if column.null_count and default is None:
+        raise InvalidInput(f"clients[{_first(column.is_null())}]: {name} is null; need a number")
+    column = column.cast(pa.float64(), safe=False)
+    values: Floats = (column.fill_null(default) if column.null_count else column).to_numpy()
+    return values
+
+
+def _names(pa: Any, table: Any) -> list[str] | None:
+    """One name per client, empty for null; None for no names at all."""
+    if "name" not in table.column_names:
+        return None
+    column = table.column("name")
+    kind = _plain(pa, column.type)
+    text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    _need("name", column.type, "text", good=any(is_text(kind) for is_text in text))
+    names: list[str] = column.cast(pa.large_string()).fill_null("").to_pylist()
+    return names
+
+
+def _pieces(pa: Any, table: Any) -> tuple[Ints, Floats, Floats]:
+    """How many pieces each client lists; their A and W, end to end, (inf, 1) for null."""
+    bases, works = (_doubles(pa, table, name) for name in _PIECES)
+    sizes, others = (np.diff(lists.offsets.to_numpy()) for lists in (bases, works))
+    if not np.array_equal(sizes, others):
+        i = int((sizes != others).argmax())
+        raise InvalidInput(
+            f"clients[{i}]: base_latency_s lists {sizes[i]} pieces and server_work_s {others[i]}; "
+            "need as many"
+        )
+    base, work = bases.flatten(), works.flatten()
+    if base.null_count or work.null_count:
+        missing, also = (np.asarray(values.is_null()) for values in (base, work))
+        if not np.array_equal(missing, also):
+            at = int((missing != also).argmax())
+            i = int(np.searchsorted(np.cumsum(sizes), at, side="right"))
+            raise InvalidInput(
+                f"clients[{i}]: {_PIECES[int(also[at])]} is null for a piece whose other number "
+                "is not; need null in both, or neither"
+            )
+        base, work = base.fill_null(math.inf), work.fill_null(1.0)
+    return sizes, base.to_numpy(), work.to_numpy()
+
+
+def _doubles(pa: Any, table: Any, name: str) -> Any:
+    """One column of lists, as one array of lists of doubles."""
+    column = table.column(name)
+    is_list = getattr(column.type, "value_type", None) is not None
+    is_list = is_list and not pa.types.is_dictionary(column.type)
+    good = is_list and _is_number(pa, column.type.value_type)
+    _need(name, column.type, "lists of numbers", good=good)
+    if column.null_count:
+        raise InvalidInput(f"clients[{_first(column.is_null())}]: {name} is null; need a list")
+    return column.cast(pa.large_list(pa.float64()), safe=False).combine_chunks()
+
+
+def _matrix(sizes: Ints, starts: Ints, flat: Floats, filler: float) -> Floats:
+    """Lists end to end as a K x N matrix."""
+    matrix = np.full((sizes.max(initial=0), len(sizes)), filler)
+    for k, row in enumerate(matrix):
+        rows = np.flatnonzero(sizes > k)
+        row[rows] = flat[starts[rows] + k]
+    return matrix
+
+
+def _need(name: str, kind: Any, what: str, *, good: bool) -> None:
+    if not good:
+        raise InvalidInput(f"column {name!r}: need {what}, not {kind}")
+
+
+def _plain(pa: Any, kind: Any) -> Any:
+    """The type of what a dictionary holds."""
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_number(pa: Any, kind: Any) -> bool:
+    kind = _plain(pa, kind)
+    types = (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal, pa.types.is_null)
+    return any(is_type(kind) for is_type in types)
+
+
+def _first(flags: Any) -> int:
+    return int(np.asarray(flags).argmax())
+
+
+def _reason(error: Exception) -> str:
+    """In one line, without a name of the file that the message already has."""
+    return getattr(error, "strerror", None) or str(error).partition("\n")[0]
