@@ -1,0 +1,15 @@
+"""The pooled product: clients share a work-conserving server and pay for what they use.
+
+- ``slowdown``     x(rho): :class:`ProcessorSharing` and :class:`Measured`; ``server`` the :class:`Pool`
+- ``game``         the potential, moves of one client, exact ties; ``search`` where to begin
+- ``equilibrium``  :func:`pooled`; ``certificate`` its proof, checked by ``proofs.pooled``
+- ``baselines``    what others do, under the same enforcement
+- ``recommend``    :func:`recommend`: which product suits these clients, and why
+- ``simulator``    single requests through processor sharing and queues: the oracle of the tests
+"""
+
+from dds.pooled.equilibrium import PooledEquilibrium, pooled
+from dds.pooled.server import Pool
+from dds.pooled.slowdown import Measured, ProcessorSharing, Slowdown
+
+__all__ = ["Measured", "Pool", "PooledEquilibrium", "ProcessorSharing", "Slowdown", "pooled"]
