@@ -25,7 +25,7 @@ from dds.market.table import ClientTable
 from dds.market.tariff import Clearing
 from dds.market.tariff_base import Tariff
 
-__all__ = ["Equilibrium", "competitive", "nash"]
+__all__ = ["Equilibrium", "competitive", "nash", "solve"]
 
 #: From so many clients with continuous shares on, a Crowd answers faster than arrays.
 MANY = 4096
@@ -113,7 +113,8 @@ def nash(
     Raises InvalidInput for wrong arguments, Infeasible when clients without a local-only
     piece do not fit into the capacity or demand has no limit.
     """
-    return _solve("nash", clients, tariff, quantum, start)
+    begin = None if start is None else start.outcome.start
+    return solve("nash", clients, tariff, quantum, begin)
 
 
 def competitive(
@@ -133,7 +134,8 @@ def competitive(
     Raises as :func:`nash` does.
     """
     sold = tariff if isinstance(tariff, Tariff) else Clearing(tariff)
-    return _solve("competitive", clients, sold, quantum, start)
+    begin = None if start is None else start.outcome.start
+    return solve("competitive", clients, sold, quantum, begin)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,19 +151,20 @@ class _Problem:
         return self.concept == "competitive" or isinstance(self.tariff, Clearing)
 
 
-def _solve(
+def solve(
     concept: str,
     clients: Sequence[Client] | ClientTable,
     tariff: Tariff,
     quantum: float | Fraction | None,
-    start: Equilibrium | None,
+    start: Start | None,
 ) -> Equilibrium:
+    """What :func:`nash` and :func:`competitive` return, searched from ``start``."""
     if not isinstance(tariff, Tariff):
         raise InvalidInput(f"tariff is {tariff!r}; need one such as Clearing(2.0)")
     table = _table(clients)
     problem = _Problem(concept, table, tariff, read_quantum(quantum))
     _check_servable(problem)
-    outcome, crowd = _auction(problem, None if start is None else start.outcome.start)
+    outcome, crowd = _auction(problem, start)
     latencies, pieces, regret = _judged(problem, outcome, crowd)
     for values in (outcome.shares, latencies, pieces, regret):
         values.setflags(write=False)

@@ -104,9 +104,7 @@ class ClientTable:
         >>> len(table), table.client(1).frontier.latency(0.5)
         (2, 1.2)
         """
-        # Each piece's numbers lie together, whatever the order of what came.
-        matrix = np.array if copy else np.asarray
-        bases, works = matrix(base, float, order="C"), matrix(work, float, order="C")
+        bases, works = _matrix("base", base, copy=copy), _matrix("work", work, copy=copy)
         if bases.ndim != 2 or bases.shape != works.shape:
             raise InvalidInput(
                 f"base has shape {bases.shape} and work {works.shape}; need K x N for both, "
@@ -152,15 +150,18 @@ class ClientTable:
 
         Raises InvalidInput for a kind that does not exist or a link outside its hull's box.
         """
+        if not len(hulls):
+            raise InvalidInput("hulls: need at least one")
         kinds = np.asarray(kind)
-        count = len(kinds)
-        if kinds.dtype.kind not in "iu" or not np.all((kinds >= 0) & (kinds < len(hulls))):
+        known = kinds.ndim == 1 and kinds.dtype.kind in "iu"
+        if not known or not np.all((kinds >= 0) & (kinds < len(hulls))):
             raise InvalidInput(f"kind: need integers from 0 to {len(hulls) - 1}, one per client")
+        count = len(kinds)
         up, down, trip = (
             _column(name, values, count)
             for name, values in (("uplink", uplink), ("downlink", downlink), ("rtt", rtt))
         )
-        depth = max((len(hull.cuts) for hull in hulls), default=0)
+        depth = max(len(hull.cuts) for hull in hulls)
         base, work = np.full((depth, count), math.inf), np.ones((depth, count))
         order = np.argsort(kinds, kind="stable")
         ends = np.searchsorted(kinds[order], np.arange(len(hulls) + 1))
@@ -362,6 +363,14 @@ class ClientTable:
             for k, (a, w) in enumerate(pieces)
             if a < math.inf
         )[1]
+
+
+def _matrix(name: str, values: ArrayLike, *, copy: bool) -> Floats:
+    """K x N numbers, those of each piece together in memory whatever the order they came in."""
+    try:
+        return (np.array if copy else np.asarray)(values, float, order="C")
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{name}: need K x N numbers") from None
 
 
 def _column(name: str, values: ArrayLike, count: int) -> Floats:

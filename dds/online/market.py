@@ -14,14 +14,14 @@ import numpy as np
 
 from dds.errors import InvalidInput
 from dds.market.client import Client
-from dds.market.equilibrium import Equilibrium
 from dds.market.numbers import Ints, read_quantum
 from dds.market.table import ClientTable
 from dds.market.tariff import Clearing
 from dds.market.tariff_base import Tariff
-from dds.online import posted, snapshot, solved
+from dds.online import near, posted, snapshot, solved
 from dds.online.answers import Allocation, Allocations, Cleared
 from dds.online.index import NOTHING, Index
+from dds.online.near import Changed
 from dds.online.posted import Offer
 from dds.online.rows import OPEN, Rows
 from dds.online.runs import pack
@@ -80,7 +80,7 @@ class Market:
         self._lock = Lock()
         self._offer = Offer(sold)
         self._indexed = rule.indexed
-        self._equilibrium: Equilibrium | None = None
+        self._changed = Changed()
         self._state = State(rule, 0, 0, Rows(), 0, 0, 0, NOTHING, [], 0, 0)
 
     @property
@@ -126,6 +126,7 @@ class Market:
         with self._lock:
             state = self._state
             row = state.rows.add(client, state.next_id, state.revision + 1)
+            self._changed.join(row)
             self._publish(state, _with_row(state, state.index, row), joined=1)
         return state.next_id
 
@@ -142,6 +143,7 @@ class Market:
             state = self._state
             if len(clients):
                 state.rows.add_table(clients, state.next_id, state.revision + 1)
+                self._changed.join_all(range(state.count, state.rows.count))
                 self._publish(state, _with_rows(state, state.count), joined=len(clients))
         return range(state.next_id, state.next_id + len(clients))
 
@@ -151,6 +153,7 @@ class Market:
             state = self._state
             row = state.row(operator.index(id))
             state.rows.close(row, state.revision + 1)
+            self._changed.leave(row)
             self._publish(state, _without_row(state, row), left=1)
             self._clean()
 
@@ -166,6 +169,8 @@ class Market:
             old = state.row(operator.index(id))
             row = state.rows.add(client, int(id), state.revision + 1, previous=old)
             state.rows.close(old, state.revision + 1)
+            self._changed.leave(old)
+            self._changed.join(row)
             self._publish(state, _with_row(state, _without_row(state, old), row))
             self._clean()
 
@@ -281,17 +286,42 @@ class Market:
         return Record(cleared, found.s, found.rows, found.shares, len(found.rows))
 
     def _solved_record(self) -> Record:
-        state = self._state
-        rows = state.rows.holding(state.revision, state.count)
+        state, changed = self._state, self._changed
         revision = state.revision + 1
-        if not len(rows):
-            price = solved.nobody(state.rule)
-            return Record(Cleared(revision, price, 0.0, 0), 0.0, rows, np.zeros(0), 0)
-        found = solved.solve(state.rule, state.rows.table(rows), self._equilibrium)
-        self._equilibrium = found
+        if not state.clients:
+            price, nobody = solved.nobody(state.rule), np.zeros(0, np.int64)
+            return Record(Cleared(revision, price, 0.0, 0), 0.0, nobody, np.zeros(0), 0)
+        found = self._near() if state.rule.near and state.clients >= near.MANY else None
+        if found is not None:
+            changed.start = found.start
+            cleared = Cleared(revision, found.price, found.total, state.clients)
+            return Record(cleared, 0.0, found.rows, found.shares, len(found.rows), found.quote)
+        rows = state.rows.holding(state.revision, state.count)
+        whole = solved.solve(state.rule, state.rows.table(rows), changed.start)
+        changed.start, changed.vicinity = whole.outcome.start, None
         order = np.argsort(rows)
-        cleared = Cleared(revision, found.price, found.total, len(rows))
-        return Record(cleared, 0.0, rows[order], found.shares[order], len(rows))
+        cleared = Cleared(revision, whole.price, whole.total, len(rows))
+        return Record(cleared, 0.0, rows[order], whole.shares[order], len(rows))
+
+    def _near(self) -> near.Found | None:
+        """The equilibrium near the last one; None if there is none, or it is not near."""
+        state, changed = self._state, self._changed
+        if changed.start is None:
+            return None
+        known = changed.vicinity is not None and not changed.many
+        found = self._found_near() if known else None
+        if found is None:
+            rows = state.rows.holding(state.revision, state.count)
+            changed.begin(near.Vicinity.around(state.rule, state.rows, rows, changed.start))
+            found = self._found_near()
+        return found
+
+    def _found_near(self) -> near.Found | None:
+        changed = self._changed
+        if changed.vicinity is None or changed.start is None:
+            return None
+        rows = self._state.rows
+        return changed.vicinity.clear(rows, changed.joined, changed.left, changed.start)
 
     def _remember(self, record: Record) -> None:
         """Publish a clearing; forget the earliest where there are too many."""
@@ -327,6 +357,7 @@ class Market:
         kept = state.kept
         places = np.cumsum(kept) - 1
         fresh = state.rows.without_rest(kept)
+        self._changed.vicinity = None  # it speaks of rows by number
         self._state = replace(
             state,
             rows=fresh,

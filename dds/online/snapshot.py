@@ -61,6 +61,9 @@ def _layout(pieces: int, rows: int, others: int) -> dict[str, tuple[tuple[int, .
 def dump(state: State) -> bytes:
     """The bytes of a state."""
     kept, last, rule = state.kept, state.last, state.rule
+    if last is not None:
+        held = state.rows.holding(last.cleared.revision, state.count)
+        last = last.whole(state.rows, held)
     rows = state.rows.without_rest(kept)
     places = np.cumsum(kept) - 1
     base, work = rows.base.copy(), rows.work.copy()

@@ -9,9 +9,11 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from dds.market.equilibrium import Equilibrium, competitive, nash
+from dds.market import equilibrium
+from dds.market.equilibrium import Equilibrium, competitive
 from dds.market.numbers import Floats
 from dds.market.replies import BOUNDLESS, Quote, respond_all
+from dds.market.sale import Start
 from dds.market.table import ClientTable
 from dds.market.tariff import Clearing
 from dds.market.tariff_base import Tariff
@@ -33,11 +35,15 @@ class Rule:
         taking = self.concept == "competitive" or isinstance(self.tariff, Clearing)
         return taking and self.quantum is None
 
+    @property
+    def near(self) -> bool:
+        """Whether a small change may be worked out near the last equilibrium (``near``)."""
+        return not self.indexed and self.quantum is None
 
-def solve(rule: Rule, table: ClientTable, last: Equilibrium | None) -> Equilibrium:
-    """The equilibrium of the clients in a table; last: that of nearly the same market."""
-    solver = competitive if rule.concept == "competitive" else nash
-    return solver(table, rule.tariff, quantum=rule.quantum, start=last)
+
+def solve(rule: Rule, table: ClientTable, start: Start | None) -> Equilibrium:
+    """The equilibrium of the clients in a table; start: where it may be."""
+    return equilibrium.solve(rule.concept, table.contiguous(), rule.tariff, rule.quantum, start)
 
 
 def price_for(rule: Rule, table: ClientTable, capacity: float) -> float:

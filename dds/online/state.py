@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
 from dds.market.numbers import Floats, Ints
+from dds.market.passes import answer_all
+from dds.market.replies import Quote
 from dds.online.answers import Allocation, Allocations, Cleared
 from dds.online.index import Index
 from dds.online.rows import Rows
@@ -32,9 +34,9 @@ _NOBODY = np.zeros(0, np.int64)
 class Record:
     """A clearing and who got what.
 
-    s: what clients answered, sqrt of a price; rows, shares: of those who got something else
-    (who were tied; everybody after a solver), rows ascending; held: shares that this record and
-    all before it hold.
+    quote: what clients answered, or else s, sqrt of a price; rows, shares: of those who got
+    something else (who were tied; everybody after a solver), rows ascending; held: shares that
+    this record and all before it hold.
     """
 
     cleared: Cleared
@@ -42,12 +44,23 @@ class Record:
     rows: Ints
     shares: Floats
     held: int
+    quote: Quote | None = None
+
+    def whole(self, rows: Rows, held: Ints) -> Record:
+        """The same with the shares of all rows that held at the clearing."""
+        if self.quote is None:
+            return self
+        chosen = np.sort(held)
+        return Record(self.cleared, 0.0, chosen, self.shares_of(rows, chosen), len(chosen))
 
     def shares_of(self, rows: Rows, chosen: Ints) -> Floats:
         """The shares, cores, of the clients in some rows that held at the clearing."""
         if len(self.rows) == self.cleared.clients:
             return self.shares[self.rows.searchsorted(chosen)]
-        shares = shares_at(rows.bids, chosen, self.s)
+        if self.quote is None:
+            shares = shares_at(rows.bids, chosen, self.s)
+        else:
+            shares = answer_all(rows.table(chosen).contiguous(), self.quote).shares
         if len(self.rows):
             place = np.minimum(self.rows.searchsorted(chosen), len(self.rows) - 1)
             shares = np.where(self.rows[place] == chosen, self.shares[place], shares)
