@@ -112,10 +112,10 @@ def test_latencies_are_the_exact_ones_rounded(crowd: list[Client], data: st.Data
 
 def test_pieces_that_only_fractions_tell_apart() -> None:
     shy = math.nextafter(0.1, 0.0)
-    assert shy + 0.2 == 0.2 + 0.1
+    assert 4.0 + shy == 4.0 + 0.1
     tied = ClientTable.from_arrays([[0.1], [0.2]], [[0.2], [0.1]], 1.0)
     assert tied.latencies(np.array([1.0]))[1].tolist() == [0]
-    close = ClientTable.from_arrays([[0.2], [shy]], [[0.1], [0.2]], 1.0)
+    close = ClientTable.from_arrays([[4.0], [4.0]], [[0.1], [shy]], 1.0)
     assert close.latencies(np.array([1.0]))[1].tolist() == [1]
 
 
