@@ -181,6 +181,8 @@ class Path:
         final = 1 if self.whole else int(self.point * 2.0**52)
         left = max(width // final, 1).bit_length() + LEAD
         while not (met := self._meets(above)) and not self._is_point(below, above):
+            if high - low <= final and final > 1:  # nothing jumps: on, to the last digit
+                final, left = 1, (high - low).bit_length() + LEAD
             middle, reach = (low + high) // 2, (final << max(left, 0)) // 2 - (high - low) // 2
             aim = self._aim(low, high, below.gap, above.gap)
             drawn = (high - low) ** 2 // (5 * width) + 1

@@ -17,7 +17,7 @@ from dds.market.numbers import Floats, Ints, exact_sum, to_quanta, to_shares
 from dds.market.replies import BOUNDLESS, Quote
 from dds.market.tariff_base import Tariff
 
-__all__ = ["Outcome", "Play", "Probe", "Sale", "Start", "grow", "served"]
+__all__ = ["Asking", "Outcome", "Play", "Probe", "Sale", "Start", "grow", "served"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,77 @@
+"""Markets in which searches are easily lost: kinks, poles, ties, extreme scales.
+
+Each ends within a few rounds in an equilibrium that the independent checker accepts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from dds.cut.pieces import Frontier
+from dds.market.client import Client
+from dds.market.equilibrium import Equilibrium, nash
+from dds.market.tariff import PiecewiseLinear
+from proofs.check import check
+
+Pair = tuple[float, float]
+THIRD, TENTH, MILLI = Fraction(1, 3), Fraction(1, 10), Fraction(1, 1000)
+
+
+def of(
+    *pieces: tuple[float, float], worth: float = 1.0, least: float = 0.0, most: float = math.inf
+):
+    """A client with these (A, W) pieces."""
+    return Client(Frontier.from_points(pieces), worth, least, most)
+
+
+def named(clients: Sequence[Client]) -> list[Client]:
+    return [replace(client, name=f"c{i}") for i, client in enumerate(clients)]
+
+
+def assert_proven(found: Equilibrium) -> None:
+    """Few rounds, no regret, and a certificate that says so to the checker."""
+    assert found.rounds < 200
+    verdict = check(json.loads(found.certificate.to_json()))
+    assert verdict.verified, verdict.summary()
+    costs = found.table.value * found.latencies + found.payments
+    if found.quantum is None or found.concept == "competitive":
+        assert (found.regret <= 1e-9 * costs).all()
+    else:
+        assert found.max_regret == 0.0
+
+
+ONE = of((0.0, 1.0))
+#: Markets in which everybody anticipates the price.
+ANTICIPATING = {
+    "at a kink on the gentler side": ([of((0, 2))], PiecewiseLinear((0, 1, 2), (0, 1, 4)), None),
+    "free up to capacity": ([ONE], PiecewiseLinear((0, 2, 4), (0, 0, 4), 2.0), None),
+    "free up to capacity, worth little": (
+        [of((0, 1), worth=0.1)], PiecewiseLinear((0, 0.5, 2), (0, 0, 2.5), 0.5), None,
+    ),
+    "three around a kink": (
+        [ONE, of((0, 1), (3, 0)), of((0.5, 0.5), (1, 0))],
+        PiecewiseLinear((0, 1, 2), (0, 0.5, 2)), None,
+    ),
+    "free up to a kink, indifferent there": (
+        [of((0, 1), (1, 0))] * 2, PiecewiseLinear((0, 1, 2), (0, 0, 1)), None,
+    ),
+    "a kink between quanta": (
+        [ONE, of((0, 0.5), (3.522404614916192, 0))],
+        PiecewiseLinear(
+            (0, 26.173907777872337, 52.347815555744674, 104.69563111148935),
+            (0, 0, 1.8522823959669683, 44.31395299578395),
+        ), MILLI,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ANTICIPATING)
+def test_anticipating_clients_end_in_an_equilibrium(name: str) -> None:
+    clients, tariff, quantum = ANTICIPATING[name]
+    assert_proven(nash(named(clients), tariff, quantum=quantum))
