@@ -39,7 +39,7 @@ from dds.cut.layout import (
     int_table,
 )
 
-__all__ = ["Described", "describe"]
+__all__ = ["Described", "best_of", "describe", "weigh"]
 
 #: What describe returns.
 Described: TypeAlias = tuple[Ints, FloatTable]
@@ -61,16 +61,16 @@ def describe(
                        downloads; each list is ascending and ends where the next begins
     """
     values = float_table(6, count)
-    _weigh(s, sizes, count, values, up, down, rtt)
-    convex = _hull(s.ints[SPLITS], count, values[BASE_LATENCY], values[SERVER_WORK])
+    weigh(s, sizes, count, values, up, down, rtt)
+    convex = best_of(s.ints[SPLITS], count, values[BASE_LATENCY], values[SERVER_WORK])
     if convex < count:
         count = convex
         values = float_table(6, count)
-        _weigh(s, sizes, count, values, up, down, rtt)
+        weigh(s, sizes, count, values, up, down, rtt)
     return _list(s, count), values
 
 
-def _weigh(
+def weigh(
     s: State, sizes: FloatTable, count: int, values: FloatTable,
     up: float, down: float, rtt: float,
 ) -> None:  # fmt: skip
@@ -130,7 +130,7 @@ def _weigh(
             values[BASE_LATENCY][k] += uplink[k] / up + downlink[k] / down + rtt
 
 
-def _hull(splits: Ints, count: int, base: Floats, work: Floats) -> int:
+def best_of(splits: Ints, count: int, base: Floats, work: Floats) -> int:
     """Compact splits to the cuts strictly best at some x = 1/f > 0; returns how many.
 
     Scoring rounds otherwise than searching did, so ties may have come out as pieces.

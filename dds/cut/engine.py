@@ -12,24 +12,27 @@ import inspect
 from collections.abc import Callable, Sequence
 from functools import cache
 from types import FunctionType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dds.compiled import numba_installed
 from dds.costs.link import Link
-from dds.cut import block, crossing, kernel, layout, parametric
+from dds.cut import block, crossing, envelope, kernel, layout, parametric
 from dds.cut.network import Network
 from dds.errors import InvalidInput
 
-__all__ = ["Found", "prepare", "ready", "run", "use_compiled"]
+__all__ = ["Found", "FoundHull", "prepare", "ready", "run", "run_envelope", "use_compiled"]
 
 #: What is compiled together, callees first.
-_MODULES = (kernel, layout, block, crossing, parametric)
+_MODULES = (kernel, layout, block, crossing, parametric, envelope)
 
 #: The listing and values of :func:`dds.cut.crossing.describe`, as lists.
 Found: TypeAlias = tuple[Sequence[int], Sequence[Sequence[float]]]
+
+#: What :func:`dds.cut.envelope.envelope` returns, as lists.
+FoundHull: TypeAlias = tuple[Sequence[int], Sequence[Sequence[float]], int, bool]
 
 
 def ready() -> bool:
@@ -68,21 +71,46 @@ def run(
     """
     up, down, rtt = float(link.uplink), float(link.downlink), float(link.rtt)
     if use_compiled(engine):
-        listing, values = prepare()(*net.arrays, local, work, up, down, rtt, x, every)
+        listing, values = prepare().search(*net.arrays, local, work, up, down, rtt, x, every)
         return listing.tolist(), values.tolist()
     return parametric.search(
         net.graph, net.sizes, local.tolist(), work.tolist(), up, down, rtt, x, every
     )
 
 
+class Compiled(NamedTuple):
+    """What :func:`prepare` compiles, each to be called with numpy arrays."""
+
+    search: Callable[..., Any]
+    envelope: Callable[..., Any]
+
+
+def run_envelope(
+    net: Network,
+    local: NDArray[np.float64],
+    work: NDArray[np.float64],
+    box: NDArray[np.float64],
+    most: int,
+    engine: str | None,
+) -> FoundHull:
+    """:func:`dds.cut.envelope.envelope` where ``engine`` says (:func:`use_compiled`)."""
+    if use_compiled(engine):
+        listing, values, calls, complete = prepare().envelope(*net.arrays, local, work, box, most)
+        return listing.tolist(), values.tolist(), calls, complete
+    return envelope.envelope(
+        net.graph, net.sizes, local.tolist(), work.tolist(), box.tolist(), most
+    )
+
+
 @cache
-def prepare() -> Callable[..., Any]:
-    """Make the compiled search ready, so that from now on None uses it; returns it.
+def prepare() -> Compiled:
+    """Make the compiled searches ready, so that from now on None uses them; returns them.
 
     Compiling takes seconds, the first time ever; then it is cached on disk, and
     loading takes a fraction of a second, most of it to import numba.  A plain search
     of a common model takes about a millisecond: prepare where hundreds of frontiers
-    are to come, as in a scheduler.  Raises InvalidInput where numba is not installed.
+    or a few hulls are to come, as in a scheduler.  Raises InvalidInput where numba is
+    not installed.
 
     Each function is given a copy of its globals in which its siblings are compiled
     too: the modules themselves stay plain Python.
@@ -100,24 +128,29 @@ def prepare() -> Callable[..., Any]:
                 scope.setdefault(name, value)
     plain["int_table"] = _int_table
     plain["float_table"] = _float_table
-    entry = plain.pop(parametric.search.__name__)
+    entries = [plain.pop(name) for name in Compiled._fields]
     # Only compiled code calls these: without the wrappers for others they compile faster.
     inner: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
     for name, function in plain.items():
         scope[name] = numba.njit(**inner)(function)
+    column, table = numba.float64[::1], numba.float64[:, ::1]
+    graph, costs, seconds = numba.int64[:, ::1], (table, column, column), [numba.float64] * 4
+    signatures = (
+        (graph, *costs, *seconds, numba.boolean),
+        (graph, *costs, table, numba.int64),
+    )
     # numba's cache notices a change of the file a function is in, not of one it calls
     # into; a digest of all of them in the name does.
     sources = "".join(inspect.getsource(module) for module in _MODULES)
-    entry.__qualname__ = f"search_{hashlib.sha256(sources.encode()).hexdigest()[:16]}"
-    column, table = numba.float64[::1], numba.float64[:, ::1]
-    seconds = [numba.float64] * 4
-    signature = (numba.int64[:, ::1], table, column, column, *seconds, numba.boolean)
-    try:
-        compiled = numba.njit(signature, error_model="numpy", cache=True)(entry)
-    except RuntimeError:  # nowhere to write: compile anew in each process
-        compiled = numba.njit(signature, error_model="numpy")(entry)
-    search: Callable[..., Any] = compiled
-    return search
+    digest = hashlib.sha256(sources.encode()).hexdigest()[:16]
+    compiled = []
+    for entry, signature in zip(entries, signatures, strict=True):
+        entry.__qualname__ = f"{entry.__name__}_{digest}"
+        try:
+            compiled.append(numba.njit(signature, error_model="numpy", cache=True)(entry))
+        except RuntimeError:  # nowhere to write: compile anew in each process
+            compiled.append(numba.njit(signature, error_model="numpy")(entry))
+    return Compiled(*compiled)
 
 
 def _int_table(columns: int, size: int) -> NDArray[np.int64]:

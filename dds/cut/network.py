@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from dds.costs.link import Link
 from dds.costs.once import once_per_graph
 from dds.cut.block import BARRED, INFINITE
+from dds.cut.layout import BLOCK_START, RETURNED_BY, RETURNED_BYTES, SIZES
 from dds.cut.pieces import Cut, Piece
 from dds.cut.structure import blocks, open_bytes, reduction, through_bytes
 from dds.errors import InvalidInput
@@ -59,6 +60,17 @@ class Network:
     def arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """(graph, sizes) for compiled code: tables as high as their longest column."""
         return _table(self.graph, np.int64), _table(self.sizes, np.float64)
+
+    @property
+    def same_outputs(self) -> bool:
+        """Whether all cuts but local-only return the same bytes.
+
+        They do where only the last operator returns any, and all others lead to it.
+        """
+        sizes, returned_by, bytes_of = self.graph[SIZES], self.graph[RETURNED_BY], self.sizes
+        last = {v for v, size in zip(returned_by, bytes_of[RETURNED_BYTES], strict=True) if size}
+        alone = sizes[0] > 0 and self.graph[BLOCK_START][-2] == sizes[0] - 1
+        return not last or (alone and last == {sizes[0] - 1})
 
 
 @once_per_graph

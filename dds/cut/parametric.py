@@ -71,7 +71,7 @@ from dds.cut.layout import (
     new_state,
 )
 
-__all__ = ["search"]
+__all__ = ["add_up", "cut_block", "price", "price_block", "price_prefixes", "search"]
 
 #: A cut must beat what is known by this fraction to count as better than rounding.
 TOLERANCE = 2.0**-44
@@ -99,10 +99,17 @@ def price(
     up: float, down: float, rtt: float,
 ) -> None:  # fmt: skip
     """Seconds of every prefix at this link, and of all that the networks of blocks need."""
+    add_up(s, device, server)
+    price_prefixes(s, sizes, up, down, rtt)
+    for i in range(s.wides):
+        price_block(s, sizes, s.graph[WIDE][i], up, down, rtt)
+
+
+def add_up(s: State, device: Floats, server: Floats) -> None:
+    """What does not depend on the link: the first order, and sums along it."""
     n = s.operators
     order, rank, block_start = s.ints[ORDER], s.ints[RANK], s.graph[BLOCK_START]
-    local, work, prefix = s.floats[LOCAL], s.floats[WORK], s.floats[PREFIX]
-    prefix_up, prefix_down = sizes[PREFIX_UP], sizes[PREFIX_DOWN]
+    local, work = s.floats[LOCAL], s.floats[WORK]
     total = 0.0
     for v in range(n):
         order[v] = v
@@ -115,36 +122,45 @@ def price(
     for v in range(n - 1, -1, -1):
         behind += server[v]
         work[v] = behind
+    own_device, own_server = s.floats[DEVICE], s.floats[SERVER]
+    for i in range(s.wides):
+        b = s.graph[WIDE][i]
+        for v in range(block_start[b], block_start[b + 1]):
+            own_device[v] = device[v]
+            own_server[v] = server[v]
+    for hub in range(n, s.nodes):
+        own_server[hub] = 0.0
+
+
+def price_prefixes(s: State, sizes: FloatTable, up: float, down: float, rtt: float) -> None:
+    """The base latency of each articulation prefix."""
+    block_start, local, prefix = s.graph[BLOCK_START], s.floats[LOCAL], s.floats[PREFIX]
+    prefix_up, prefix_down = sizes[PREFIX_UP], sizes[PREFIX_DOWN]
     for b in range(s.blocks):
         p = block_start[b]
         prefix[p] = rtt + local[p] + prefix_up[p] / up + prefix_down[p] / down
-    prefix[n] = total
-    own_device, own_server = s.floats[DEVICE], s.floats[SERVER]
-    on_server, upload = s.floats[ON_SERVER], s.floats[UPLOAD]
-    around, floor, through_up = s.floats[AROUND], s.floats[FLOOR], sizes[THROUGH_UP]
-    input_bytes, output_bytes, read_bytes = (
-        sizes[INPUT_BYTES],
-        sizes[OUTPUT_BYTES],
-        sizes[READ_BYTES],
-    )
-    touch_start, touch = s.graph[TOUCH_START], s.graph[TOUCH]
+    prefix[s.operators] = local[s.operators]
+
+
+def price_block(
+    s: State, sizes: FloatTable, b: int, up: float, down: float, rtt: float
+) -> None:  # fmt: skip
+    """The seconds that cuts inside block b pay on the link."""
+    first, last = s.graph[BLOCK_START][b], s.graph[BLOCK_START][b + 1]
+    on_server, upload, local = s.floats[ON_SERVER], s.floats[UPLOAD], s.floats[LOCAL]
+    input_bytes, output_bytes = sizes[INPUT_BYTES], sizes[OUTPUT_BYTES]
+    read_bytes, touch = sizes[READ_BYTES], s.graph[TOUCH]
     # Beyond this a crossing costs more than local-only: how much more is irrelevant.
-    clip = 2.0 * total
-    for i in range(s.wides):
-        b = s.graph[WIDE][i]
-        first, last = block_start[b], block_start[b + 1]
-        around[b] = rtt + local[first] + through_up[b] / up + prefix_down[last] / down
-        floor[b] = around[b]
-        for v in range(first, last):
-            own_device[v] = device[v]
-            own_server[v] = server[v]
-            on_server[v] = 0.0
-            if input_bytes[v] > 0.0 or output_bytes[v] > 0.0:  # few do
-                on_server[v] = min(input_bytes[v] / up, clip) + min(output_bytes[v] / down, clip)
-        for j in range(touch_start[b], touch_start[b + 1]):
-            upload[touch[j]] = min(read_bytes[touch[j]] / up, clip)
-    for hub in range(n, s.nodes):
-        own_server[hub] = 0.0
+    clip = 2.0 * local[s.operators]
+    around = rtt + local[first] + sizes[THROUGH_UP][b] / up + sizes[PREFIX_DOWN][last] / down
+    s.floats[AROUND][b] = around
+    s.floats[FLOOR][b] = around
+    for v in range(first, last):
+        on_server[v] = 0.0
+        if input_bytes[v] > 0.0 or output_bytes[v] > 0.0:  # few do
+            on_server[v] = min(input_bytes[v] / up, clip) + min(output_bytes[v] / down, clip)
+    for j in range(s.graph[TOUCH_START][b], s.graph[TOUCH_START][b + 1]):
+        upload[touch[j]] = min(read_bytes[touch[j]] / up, clip)
 
 
 def _first_cut(s: State, x: float) -> int:
@@ -202,10 +218,7 @@ def _best_in_blocks(s: State, low: int, high: int, x: float, best: float) -> int
 
     Returns the position of that cut (its A and W in CUT_BASE, CUT_WORK), or -1.
     """
-    nodes = s.ints[NODES]
-    wide, block_start = s.graph[WIDE], s.graph[BLOCK_START]
-    pay_device, pay_server = s.floats[PAY_DEVICE], s.floats[PAY_SERVER]
-    server, floor = s.floats[SERVER], s.floats[FLOOR]
+    wide, block_start, floor = s.graph[WIDE], s.graph[BLOCK_START], s.floats[FLOOR]
     split = -1
     for i in range(s.wides):
         block = wide[i]
@@ -216,31 +229,45 @@ def _best_in_blocks(s: State, low: int, high: int, x: float, best: float) -> int
         behind = s.floats[CUT_WORK][high] if stop == high else s.floats[WORK][stop]
         if floor[block] + x * behind >= best:
             continue
-        fixed, count = open_block(s, block, begin, stop)
-        all_device, all_server, cheapest = 0.0, 0.0, 0.0
-        for j in range(count):
-            v = nodes[j]
-            pay = pay_server[v] + x * server[v]
-            all_device += pay_device[v]
-            all_server += pay
-            cheapest += min(pay, pay_device[v])
-        bound = min(all_device, all_server)
-        if x == 0.0:
-            floor[block] = fixed + cheapest
-        if fixed + x * behind + cheapest >= best or cheapest >= bound:
-            continue
-        solve_block(s, count, begin, stop, x, bound, all_server)
-        base, work = score_block(s, count, begin, stop, fixed, behind)
+        inner, base, work = cut_block(s, block, begin, stop, x, behind, best)
         if x == 0.0:
             floor[block] = base
-        if base + x * work < best:
-            inner = _part(s, begin, stop, count)
-            if begin < inner < stop:
-                best = base + x * work
-                split = inner
-                s.floats[CUT_BASE][split] = base
-                s.floats[CUT_WORK][split] = work
+        if inner >= 0:
+            best = base + x * work
+            split = inner
+            s.floats[CUT_BASE][split] = base
+            s.floats[CUT_WORK][split] = work
     return split
+
+
+def cut_block(
+    s: State, block: int, begin: int, stop: int, x: float, behind: float, best: float
+) -> tuple[int, float, float]:
+    """Reorder ``order[begin:stop]`` of a block for its cheapest cut, if cheaper than best.
+
+    behind: server work behind.  Returns (its position, A, W); without such a cut
+    (-1, A, W), where no cut from begin to stop costs less than A + x W.
+    """
+    nodes, server = s.ints[NODES], s.floats[SERVER]
+    pay_device, pay_server = s.floats[PAY_DEVICE], s.floats[PAY_SERVER]
+    fixed, count = open_block(s, block, begin, stop)
+    all_device, all_server, cheapest = 0.0, 0.0, 0.0
+    for j in range(count):
+        v = nodes[j]
+        pay = pay_server[v] + x * server[v]
+        all_device += pay_device[v]
+        all_server += pay
+        cheapest += min(pay, pay_device[v])
+    bound = min(all_device, all_server)
+    if fixed + x * behind + cheapest >= best or cheapest >= bound:
+        return -1, fixed + cheapest, behind
+    solve_block(s, count, begin, stop, x, bound, all_server)
+    base, work = score_block(s, count, begin, stop, fixed, behind)
+    if base + x * work < best:
+        inner = _part(s, begin, stop, count)
+        if begin < inner < stop:
+            return inner, base, work
+    return -1, base, work
 
 
 def _part(s: State, begin: int, stop: int, most: int) -> int:

@@ -9,16 +9,29 @@ piece that is best at some share.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
 
 from dds.errors import InvalidInput
 
 __all__ = ["Cut", "Frontier", "Piece"]
 
 
+#: The fields of a cut, in their order.
+CutFields: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int, int, float]
+
+
+class _Late:
+    """Room for a recipe of fields that are not worked out before somebody asks."""
+
+    __slots__ = ("_recipe",)
+
+    _recipe: Callable[[], CutFields]
+
+
 @dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(_Late):
     """Where each operator runs, and what crosses.
 
     on_device: operator indices S, ascending, closed under predecessors;
@@ -33,6 +46,26 @@ class Cut:
     uplink_bytes: int
     downlink_bytes: int
     local_time: float
+
+    @classmethod
+    def later(cls, recipe: Callable[[], CutFields]) -> Cut:
+        """A cut whose fields ``recipe`` gives once one of them is asked for.
+
+        Listing what a cut keeps and sends takes longer than finding it, and a market
+        reads of a cut's piece nothing but A and W.
+        """
+        cut = object.__new__(cls)
+        object.__setattr__(cut, "_recipe", recipe)
+        return cut
+
+    def __getattr__(self, name: str) -> Any:
+        # Python comes here for an attribute that is not set: a field not worked out yet.
+        names = [field.name for field in fields(self)]
+        if name not in names:
+            raise AttributeError(f"a Cut has no {name!r}")
+        for key, value in zip(names, self._recipe(), strict=True):
+            object.__setattr__(self, key, value)
+        return object.__getattribute__(self, name)
 
     @property
     def crossing_bytes(self) -> int:

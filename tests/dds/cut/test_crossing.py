@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dds.cut import frontier
-from dds.cut.crossing import _hull, describe
+from dds.cut.crossing import best_of, describe
 from dds.cut.layout import SPLITS, new_state
 from dds.cut.network import network
 from dds.cut.parametric import price
@@ -44,5 +44,5 @@ def test_of_all_prefixes_of_a_chain_the_frontier_is_left(graph, data):
 )
 def test_what_is_nowhere_strictly_best_goes(base, work, left):
     splits = list(range(len(base)))
-    count = _hull(splits, len(base), base, work)
+    count = best_of(splits, len(base), base, work)
     assert splits[:count] == left

@@ -85,8 +85,17 @@ def test_nowhere_to_cache_is_no_error(monkeypatch):
     fake = SimpleNamespace(njit=njit, int64=kind, float64=kind, boolean=kind)
     monkeypatch.setitem(sys.modules, "numba", fake)
     monkeypatch.setattr(engine, "numba_installed", lambda: True)
-    search = prepare.__wrapped__()
-    assert search.__name__ == "search"
-    assert compiled[-1] == "search"
+    entries = prepare.__wrapped__()
+    assert [entry.__name__ for entry in entries] == ["search", "envelope"]
+    assert compiled[-2:] == ["search", "envelope"]
     assert "NamedTuple" not in compiled  # nothing that the modules only import
     assert {"push_relabel", "describe", "_int_table"} <= set(compiled)
+
+
+def test_what_is_compiled_together_has_one_meaning_per_name():
+    # The modules share one scope there: a name that two of them define must be the same thing.
+    meanings = {}
+    for module in engine._MODULES:
+        for name, value in vars(module).items():
+            if not name.startswith("__"):
+                assert meanings.setdefault(name, value) is value or meanings[name] == value, name
