@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from proofs import equilibrium, run
+from proofs import equilibrium, pooled, run
 from proofs.document import MAX_BYTES, NotJson, Reasons, parse, show
 from proofs.equilibrium import TOLERANCE, Checked
 
@@ -29,11 +29,13 @@ class Verdict:
     verified: bool
     reasons: tuple[str, ...]
     reason_count: int
-    checked: Checked | None
+    checked: Checked | pooled.Checked | None
 
     def summary(self) -> str:
         """One line for people if verified, one per reason if not."""
-        if self.checked is not None and self.verified:
+        if isinstance(self.checked, pooled.Checked) and self.verified:
+            return self.checked.summary()
+        if isinstance(self.checked, Checked) and self.verified:
             done, stated = self.checked, self.checked.stated
             capacity = stated.tariff.capacity
             total = show(done.demand) + (f"/{show(capacity)}" if capacity is not None else "")
@@ -53,7 +55,9 @@ class Verdict:
             "reasons": list(self.reasons),
             "reason_count": self.reason_count,
         }
-        if self.checked is not None and self.verified:
+        if isinstance(self.checked, pooled.Checked) and self.verified:
+            found |= self.checked.to_json()
+        elif self.checked is not None and self.verified:
             done, stated = self.checked, self.checked.stated
             capacity = stated.tariff.capacity
             found |= {
@@ -73,11 +77,14 @@ def check(document: Any, tolerance: Fraction = TOLERANCE) -> Verdict:
     reasons = Reasons()
     known = {equilibrium.FORMAT: equilibrium.check_equilibrium, run.FORMAT: run.check_run}
     kind = document.get("format") if isinstance(document, dict) else None
-    checked = None
-    if isinstance(kind, str) and kind in known:
+    checked: Checked | pooled.Checked | None = None
+    if kind == pooled.FORMAT:
+        checked = pooled.check_pooled(document, reasons)
+    elif isinstance(kind, str) and kind in known:
         checked = known[kind](document, reasons, tolerance)
     else:
-        reasons.add(f"format is {show(kind)}, not one of {', '.join(known)}")
+        formats = ", ".join((*known, pooled.FORMAT))
+        reasons.add(f"format is {show(kind)}, not one of {formats}")
     return Verdict(not reasons.count, tuple(reasons.shown), reasons.count, checked)
 
 

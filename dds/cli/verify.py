@@ -12,8 +12,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "verify",
         help="check a saved equilibrium or demo run",
-        description="Check a saved equilibrium (dds-equilibrium/1) or demo run (dds-run/1) in "
-        "exact arithmetic, trusting no solver; the same as python -m proofs.check.",
+        description="Check a saved equilibrium (dds-equilibrium/1, dds-pooled/1) or demo run "
+        "(dds-run/1) in exact arithmetic, trusting no solver; the same as python -m proofs.check.",
         epilog="Example: dds verify out/run.json. Shares are in cores, prices in "
         "credits/s per core. Exit codes: 0 verified, 1 refused (with reasons), 2 unreadable.",
     )

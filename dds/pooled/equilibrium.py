@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PooledEquilibrium", "mean_latency", "pooled"]
 
-#: Up to so many clients pairs of moves are tried: one client may matter a lot then.
-FEW = 4096
+#: Up to so many clients more is tried, because one of them may matter a lot.
+FEW = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,18 +105,41 @@ def pooled(clients: Sequence[Client] | ClientTable, server: Pool) -> PooledEquil
     table = table_of(clients)
     if not len(table):
         raise InvalidInput("clients: need at least one")
+    if table.names:
+        _check_names(table)
     game = Game.of(table, server)
     rows, passes = _best_equilibrium(game)
     return _described(table, server, game, rows, passes)
 
 
+def _check_names(table: ClientTable) -> None:
+    """Names, where given, must differ: certificates call clients by them."""
+    seen: dict[str, int] = {}
+    for i in range(len(table)):
+        first = seen.setdefault(table.name(i), i)
+        if first != i:
+            raise InvalidInput(f"clients[{i}].name repeats {table.name(i)!r} of clients[{first}]")
+
+
 def _best_equilibrium(game: Game) -> tuple[Ints, int]:
-    """Where a good start leads; among few clients, where one matters, pairs of moves help on."""
+    """Where a good start leads; among few clients, several starts and pairs of moves."""
     rows, passes = descend(game, start(game))
-    if len(game) <= FEW:
-        rows, more = improved_by_pairs(game, rows)
+    if len(game) > FEW:
+        return rows, passes
+    found = [rows]
+    # Nobody there yet, and everybody as if the server were idle.
+    for begin in (game.lightest, game.replies(float(game.slowdown(0.0)), 0.0)):
+        if not math.isinf(game.cost(game.sums(begin))):
+            rows, more = descend(game, begin)
+            passes += more
+            if not any(np.array_equal(rows, other) for other in found):
+                found.append(rows)
+    ends = []
+    for rows in found:
+        end, more = improved_by_pairs(game, rows)
+        ends.append(end)
         passes += more
-    return rows, passes
+    return min(ends, key=lambda end: game.cost(game.sums(end))), passes
 
 
 def _described(

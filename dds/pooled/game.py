@@ -49,6 +49,8 @@ __all__ = ["Game", "Sums", "descend", "improved_by_pairs"]
 ROUNDING = 64.0 * 2.0**-53
 #: First moves of a pair that are tried, those that cost least first.
 PAIRS = 48
+#: Numbers per pass over several pieces at once.
+BLOCK = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,16 @@ class Sums:
     waits: float
     load: float
     weight: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a profile stands: its sums, its load rho, x(rho) and x'(rho)."""
+
+    sums: Sums
+    rho: float
+    x: float
+    slope: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,23 +161,24 @@ class Game:
 
     # Changes of one client
 
-    def changes(self, sums: Sums, who: Ints, now: Ints, then: Ints) -> tuple[Floats, Floats]:
+    def point(self, rows: Ints) -> Point:
+        """Where a profile stands."""
+        sums = self.sums(rows)
+        rho = sums.load / self.capacity
+        return Point(sums, rho, float(self.slowdown(rho)), float(self.slowdown.slope(rho)))
+
+    def changes(self, at: Point, who: Ints, now: Ints, then: Ints) -> tuple[Floats, Floats]:
         """What S (and the mover's cost) changes by when ``who`` alone moves, and its rounding."""
         base, work = self.base[then, who], self.work[then, who]
         old_base, old_work = self.base[now, who], self.work[now, who]
-        value, rate = self.value[who], self.rate[who]
-        rho = sums.load / self.capacity
-        after = rho + rate * (work - old_work) / self.capacity
-        x, moved = self.slowdown(rho), self.slowdown(after)
+        value, gained = self.value[who], work - old_work
+        after = at.rho + self.rate[who] * gained / self.capacity
+        moved = self.slowdown(after)
+        steep = np.maximum(self.slowdown.slope(after), at.slope)
         with np.errstate(invalid="ignore"):
-            change = (
-                value * (base - old_base)
-                + value * (work - old_work) * moved
-                + sums.weight * (moved - x)
-            )
-            size = value * (base + old_base + (work + old_work) * moved) + sums.weight * (
-                moved + x + np.maximum(self.slowdown.slope(after), self.slowdown.slope(rho)) * rho
-            )
+            change = value * (base - old_base + gained * moved) + at.sums.weight * (moved - at.x)
+            size = value * (base + old_base + (work + old_work) * moved)
+            size += at.sums.weight * (moved + at.x + steep * at.rho)
         lost = np.isinf(moved) | np.isinf(base)
         return np.where(lost, math.inf, change), np.where(lost, 0.0, ROUNDING * size)
 
@@ -208,14 +221,14 @@ def descend(game: Game, rows: Ints) -> tuple[Ints, int]:
     rows, passes = rows.copy(), 0
     while True:
         passes += 1
-        sums = game.sums(rows)
-        best, rounding, then, close = _moves(game, sums, rows)
-        movers = np.flatnonzero(best < -rounding)
+        at = game.point(rows)
+        found = _moves(game, at, rows)
+        movers = np.flatnonzero(found.change < -found.rounding)
         if len(movers):
-            movers = movers[np.argsort(best[movers], kind="stable")]
-            movers = movers[: _together(game, sums, rows, movers, then[movers])]
-            rows[movers] = then[movers]
-        elif (move := _exact_move(game, rows, close)) is not None:
+            movers = movers[np.argsort(found.change[movers], kind="stable")]
+            movers = movers[: _together(game, at, rows, movers, found.then[movers])]
+            rows[movers] = found.then[movers]
+        elif (move := _exact_move(game, rows, found.close)) is not None:
             rows[move[0]] = move[1]
         else:
             return rows, passes
@@ -236,94 +249,105 @@ def improved_by_pairs(game: Game, rows: Ints) -> tuple[Ints, int]:
 
 def _best_pair(game: Game, rows: Ints) -> Ints | None:
     """The profile after the best pair of moves, if that lowers S."""
-    sums, every = game.sums(rows), np.arange(len(game))
-    costs = np.full(game.base.shape, math.inf)
-    for k in range(len(game.base)):
-        costs[k] = np.where(rows == k, math.inf, game.changes(sums, every, rows, every * 0 + k)[0])
+    then, who = np.nonzero(np.isfinite(game.base) & (np.arange(len(game.base))[:, None] != rows))
+    costs, _ = game.changes(game.point(rows), who, rows[who], then)
     best, least = None, 0.0
-    for index in np.argsort(costs, axis=None, kind="stable")[:PAIRS].tolist():
-        k, first = divmod(index, len(game))
-        if math.isinf(costs[k, first]):
+    for m in np.argsort(costs, kind="stable")[:PAIRS].tolist():
+        if math.isinf(costs[m]):
             break
         after = rows.copy()
-        after[first] = k
-        change, rounding, then, _ = _moves(game, game.sums(after), after)
-        second = int(change.argmin())
-        total = float(costs[k, first] + change[second])
-        if total < min(least, -4.0 * float(rounding[second])):
-            least, best = total, after.copy()
-            best[second] = then[second]
+        after[who[m]] = then[m]
+        found = _moves(game, game.point(after), after)
+        second = int(found.change.argmin())
+        total = float(costs[m] + found.change[second])
+        if total < min(least, -4.0 * float(found.rounding[second])):
+            least, best = total, after
+            best[second] = found.then[second]
     return best
 
 
-def _moves(
-    game: Game, sums: Sums, rows: Ints
-) -> tuple[Floats, Floats, Ints, list[tuple[Ints, int]]]:
-    """Everybody's best change of S, its rounding, the row it takes; and the undecided ones."""
+@dataclass(frozen=True, eq=False)
+class _Moves:
+    """Everybody's best change of S, its rounding, the row it takes; and what is undecided.
+
+    A change of inf means that no other piece looked better; close: clients and rows.
+    """
+
+    change: Floats
+    rounding: Floats
+    then: Ints
+    close: tuple[Ints, Ints]
+
+
+def _moves(game: Game, at: Point, rows: Ints) -> _Moves:
     count = len(game)
-    every = np.arange(count)
-    best, rounding = np.full(count, math.inf), np.zeros(count)
-    then = rows.copy()
-    close: list[tuple[Ints, int]] = []
-    for k in range(len(game.base)):
-        who = _promising(game, sums, rows, k) if game.slowdown.convex else every[rows != k]
-        change, error = game.changes(sums, who, rows[who], np.full(len(who), k))
-        better = change < best[who]
-        take = who[better]
-        best[take], rounding[take], then[take] = change[better], error[better], k
+    best, rounding, then = np.full(count, math.inf), np.zeros(count), rows.copy()
+    close: list[tuple[Ints, Ints]] = []
+    block = max(1, BLOCK // count)
+    for first in range(0, len(game.base), block):
+        who, row = _promising(game, at, rows, first, first + block)
+        change, error = game.changes(at, who, rows[who], row)
         undecided = np.abs(change) <= error
-        if undecided.any():
-            close.append((who[undecided], k))
-    return best, rounding, then, close
+        close.append((who[undecided], row[undecided]))
+        # The best one of each client is written last.
+        order = np.argsort(-change, kind="stable")
+        order = order[change[order] < best[who[order]]]
+        best[who[order]], rounding[who[order]] = change[order], error[order]
+        then[who[order]] = row[order]
+    clients, pieces = (np.concatenate(part) for part in zip(*close, strict=True))
+    return _Moves(best, rounding, then, (clients, pieces))
 
 
-def _promising(game: Game, sums: Sums, rows: Ints, k: int) -> Ints:
-    """Who may save by taking piece k, as far as the tangent of x can tell."""
-    rho = sums.load / game.capacity
-    x, slope = float(game.slowdown(rho)), float(game.slowdown.slope(rho))
-    base, work = game.chosen(rows)
-    with np.errstate(invalid="ignore"):
-        gained = game.work[k] - work
-        wait = game.value * (game.base[k] - base)
-        rise = slope * game.rate * gained / game.capacity
-        least = wait + game.value * gained * (x + rise) + sums.weight * rise
-        size = game.value * (base + work * x) + sums.weight * (x + slope * rho)
-    return np.flatnonzero((least <= ROUNDING * (size + np.abs(wait))) & (rows != k))
+def _promising(game: Game, at: Point, rows: Ints, first: int, end: int) -> tuple[Ints, Ints]:
+    """Who may save by which of the rows first..end, as far as the tangent of x can tell."""
+    other = np.arange(first, min(end, len(game.base)))[:, None] != rows
+    if game.slowdown.convex:
+        base, work = game.chosen(rows)
+        gained = game.work[first:end] - work
+        wait = game.value * (game.base[first:end] - base)
+        rise = at.slope * game.rate * gained / game.capacity
+        least = wait + game.value * gained * (at.x + rise) + at.sums.weight * rise
+        size = game.value * (base + work * at.x) + at.sums.weight * (at.x + at.slope * at.rho)
+        # A piece that a client lacks has wait = inf, and size may be less than its rounding.
+        other &= (least <= ROUNDING * (size + np.abs(wait))) & np.isfinite(wait)
+    row, who = np.nonzero(other)
+    return who, row + first
 
 
-def _together(game: Game, sums: Sums, rows: Ints, movers: Ints, then: Ints) -> int:
+def _together(game: Game, at: Point, rows: Ints, movers: Ints, then: Ints) -> int:
     """How many of the movers, in their order, lower S most together: at least the first."""
     now = rows[movers]
     value, rate = game.value[movers], game.rate[movers]
     work = game.work[then, movers] - game.work[now, movers]
     wait = np.cumsum(value * (game.base[then, movers] - game.base[now, movers]))
     weight, load = np.cumsum(value * work), np.cumsum(rate * work)
-    rho = sums.load / game.capacity
-    moved = game.slowdown(rho + load / game.capacity)
+    moved = game.slowdown(at.rho + load / game.capacity)
     with np.errstate(invalid="ignore"):
-        cost = wait + weight * moved + sums.weight * (moved - game.slowdown(rho))
+        cost = wait + weight * moved + at.sums.weight * (moved - at.x)
     cost = np.where(np.isinf(moved), math.inf, cost)
-    return int(cost.argmin()) + 1
+    best = int(cost.argmin())
+    # The first alone saves for sure, so that descents end.
+    noise = ROUNDING * (at.sums.waits + at.sums.weight * at.x)
+    return best + 1 if cost[best] < cost[0] - noise else 1
 
 
-def _exact_move(
-    game: Game, rows: Ints, close: list[tuple[Ints, int]]
-) -> tuple[int, int] | None:
+def _exact_move(game: Game, rows: Ints, close: tuple[Ints, Ints]) -> tuple[int, int] | None:
     """A move among the undecided ones that lowers S in exact arithmetic, if there is one."""
-    if not close:
+    who, then = close
+    if not len(who):
         return None
     sums = game.exact_sums(rows)
     x = game.slowdown.exact(sums[0] / Fraction(game.capacity))
     if x is None:
-        raise Infeasible("the load is too close to what the server bears to be computed")
-    for who, k in close:
-        now = rows[who]
-        # Clients that are alike have the same answer.
-        alike = np.stack((game.value[who], game.rate[who], game.base[now, who],
-                          game.work[now, who], game.base[k, who], game.work[k, who]))  # fmt: skip
-        _, first = np.unique(alike, axis=1, return_index=True)
-        for i in who[np.sort(first)].tolist():
-            change = game.exact_change(sums, x, i, int(rows[i]), k)
-            if change is not None and change < 0:
-                return i, k
+        raise Infeasible("the load is closer to what the server bears than floats can tell")
+    # Clients that are alike have the same answer.
+    now = rows[who]
+    alike = np.stack((game.value[who], game.rate[who], game.base[now, who], game.work[now, who],
+                      game.base[then, who], game.work[then, who]))  # fmt: skip
+    _, first = np.unique(alike, axis=1, return_index=True)
+    for m in np.sort(first).tolist():
+        i, k = int(who[m]), int(then[m])
+        change = game.exact_change(sums, x, i, int(rows[i]), k)
+        if change is not None and change < 0:
+            return i, k
     return None

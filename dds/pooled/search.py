@@ -21,8 +21,9 @@ __all__ = ["start"]
 
 #: More clients than this are represented by some of them while rho is bracketed.
 SAMPLE = 16_384
-#: How closely rho and the toll are bracketed, relative: moves of single clients do the rest.
-NEAR = 1e-3
+#: How closely rho and the toll are bracketed, relative, and in how many halvings at most:
+#: moves of single clients do the rest.
+NEAR, HALVINGS = 1e-3, 30
 
 
 def start(game: Game) -> Ints:
@@ -43,7 +44,9 @@ def _crossing(game: Game) -> list[tuple[float, float]]:
     low, high = 0.0, game.slowdown.limit
     idle = (float(game.slowdown(0.0)), 0.0)
     seen[idle] = game.cost(game.sums(game.replies(*idle)))
-    while high - low > NEAR * high:
+    for _ in range(HALVINGS):
+        if high - low <= NEAR * high:
+            break
         rho = low + (high - low) / 2.0
         above = False
         for posted, sums in _tolls(game, rho):
@@ -64,11 +67,9 @@ def _tolls(game: Game, rho: float) -> Iterator[tuple[tuple[float, float], Sums]]
     if high == 0.0:
         return
     above = game.sums(game.replies(x, high))
-    while high - low > NEAR * high:
-        # Nothing jumps in between: the crossing is known.
-        if below == above:
-            yield (x, below.weight * slope), below
-            return
+    for _ in range(HALVINGS):
+        if below == above or high - low <= NEAR * high:
+            break
         toll = low + (high - low) / 2.0
         found = game.sums(game.replies(x, toll))
         yield (x, toll), found
@@ -76,4 +77,5 @@ def _tolls(game: Game, rho: float) -> Iterator[tuple[tuple[float, float], Sums]]
             low, below = toll, found
         else:
             high, above = toll, found
-    yield (x, high), above
+    # Where nothing jumps in between the crossing is known.
+    yield (x, below.weight * slope if below == above else high), above

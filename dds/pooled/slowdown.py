@@ -144,10 +144,11 @@ class ProcessorSharing:
         lost = np.ones_like(offered)
         for j in range(1, lanes + 1):
             lost = offered * lost / (j + offered * lost)
-        # B' = B (k/a - 1 + B); with one lane B = a / (1 + a), which a = 0 does not upset.
-        with np.errstate(divide="ignore", invalid="ignore"):
-            rise = lost * (lanes / offered - 1.0 + lost)
-        rise = np.where(offered > 0.0, rise, 1.0 if lanes == 1 else 0.0)
+        # B' = B (k/a - 1 + B); with one lane B = a / (1 + a), so that is (1 - B)^2.
+        if lanes == 1:
+            rise = (1.0 - lost) ** 2
+        else:
+            rise = lost * (lanes / np.maximum(offered, 1e-150) - 1.0 + lost)
         served = 1.0 - rho + rho * lost
         change = (lost - 1.0) / lanes + rho * rise
         return rho, lost / served, (rise * served - lost * change) / (served * served)
@@ -244,9 +245,7 @@ class Measured:
         rho = np.asarray(load, float)
         slopes = np.diff(self.slowdowns) / np.diff(self.loads)
         line = np.searchsorted(self.loads, rho, side="right") - 1
-        return np.where(
-            rho > self.limit, math.inf, slopes[np.clip(line, 0, len(slopes) - 1)]
-        )
+        return np.where(rho > self.limit, math.inf, slopes[np.clip(line, 0, len(slopes) - 1)])
 
     def exact(self, load: Fraction) -> Fraction | None:
         """x exactly; None beyond the table."""
