@@ -214,23 +214,34 @@ def _names(pa: Any, table: Any) -> list[str] | None:
     kind = _plain(pa, column.type)
     text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     _need("name", column.type, "text", good=any(is_text(kind) for is_text in text))
-    names: list[str] = column.cast(pa.large_string()).fill_null("").to_pylist()
+    column = column.cast(pa.large_string(), safe=False).fill_null("")
+    try:
+        names: list[str] = column.to_pylist()
+    except UnicodeDecodeError:
+        good = [_is_text(value) for value in column.cast(pa.large_binary()).to_pylist()]
+        raise InvalidInput(f"clients[{good.index(False)}]: name is not UTF-8 text") from None
     return names
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _pieces(pa: Any, table: Any) -> tuple[Ints, Floats, Floats]:
     """How many pieces each client lists; their A and W, end to end, (inf, 1) for null."""
-    bases, works = (_doubles(pa, table, name) for name in _PIECES)
-    sizes, others = (np.diff(lists.offsets.to_numpy()) for lists in (bases, works))
+    (sizes, base), (others, work) = (_lists(pa, table, name) for name in _PIECES)
     if not np.array_equal(sizes, others):
         i = int((sizes != others).argmax())
         raise InvalidInput(
             f"clients[{i}]: base_latency_s lists {sizes[i]} pieces and server_work_s {others[i]}; "
             "need as many"
         )
-    base, work = bases.flatten(), works.flatten()
     if base.null_count or work.null_count:
-        missing, also = (np.asarray(values.is_null()) for values in (base, work))
+        missing, also = (values.is_null().to_numpy() for values in (base, work))
         if not np.array_equal(missing, also):
             at = int((missing != also).argmax())
             i = int(np.searchsorted(np.cumsum(sizes), at, side="right"))
@@ -242,16 +253,20 @@ def _pieces(pa: Any, table: Any) -> tuple[Ints, Floats, Floats]:
     return sizes, base.to_numpy(), work.to_numpy()
 
 
-def _doubles(pa: Any, table: Any, name: str) -> Any:
-    """One column of lists, as one array of lists of doubles."""
+def _lists(pa: Any, table: Any, name: str) -> tuple[Ints, Any]:
+    """One column of lists: how long each is, and what they hold end to end, as doubles."""
+    import pyarrow.compute as pc
+
     column = table.column(name)
-    is_list = getattr(column.type, "value_type", None) is not None
-    is_list = is_list and not pa.types.is_dictionary(column.type)
+    kinds = ("list", "large_list", "fixed_size_list", "list_view", "large_list_view")
+    is_list = any(getattr(pa.types, f"is_{kind}")(column.type) for kind in kinds)
     good = is_list and _is_number(pa, column.type.value_type)
     _need(name, column.type, "lists of numbers", good=good)
     if column.null_count:
         raise InvalidInput(f"clients[{_first(column.is_null())}]: {name} is null; need a list")
-    return column.cast(pa.large_list(pa.float64()), safe=False).combine_chunks()
+    # Not a cast of the lists: that of pyarrow 26 gets the last list of a view wrong.
+    sizes = pc.list_value_length(column).to_numpy().astype(np.int64)
+    return sizes, pc.list_flatten(column).cast(pa.float64(), safe=False)
 
 
 def _matrix(sizes: Ints, starts: Ints, flat: Floats, filler: float) -> Floats:

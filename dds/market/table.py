@@ -115,7 +115,9 @@ class ClientTable:
         local = works == 0.0
         has_local = local.any(axis=0)
         local_piece = np.where(has_local, local.argmax(axis=0) if len(local) else -1, -1)
-        local_base = np.where(has_local, bases[local_piece, np.arange(count)], math.inf)
+        rows = np.flatnonzero(has_local)
+        local_base = np.full(count, math.inf)
+        local_base[rows] = bases[local_piece[rows], rows]
         bases[local], works[local] = math.inf, 1.0
         table = cls(
             bases,
