@@ -57,7 +57,7 @@ class Verdict:
         }
         if isinstance(self.checked, pooled.Checked) and self.verified:
             found |= self.checked.to_json()
-        elif self.checked is not None and self.verified:
+        elif isinstance(self.checked, Checked) and self.verified:
             done, stated = self.checked, self.checked.stated
             capacity = stated.tariff.capacity
             found |= {

@@ -126,7 +126,7 @@ def erlang(lanes: int, load: Fraction) -> tuple[Fraction, Fraction]:
 
 
 def slowdown(lanes: int, width: int, load: Fraction) -> Fraction | None:
-    """x = (1 + C(k, k rho) / (k (1 - rho))) / width; None (infinite) for rho >= 1."""
+    """The slowdown x = (1 + C(k, k rho) / (k (1 - rho))) / width; None (infinite) from rho = 1."""
     if load >= 1:
         return None
     offered = lanes * load

@@ -1,6 +1,6 @@
 """The pooled product: clients share a work-conserving server and pay for what they use.
 
-- ``slowdown``     x(rho): :class:`ProcessorSharing` and :class:`Measured`; ``server`` the :class:`Pool`
+- ``slowdown``     x(rho): :class:`ProcessorSharing`, :class:`Measured`; ``server`` :class:`Pool`
 - ``game``         the potential, moves of one client, exact ties; ``search`` where to begin
 - ``equilibrium``  :func:`pooled`; ``certificate`` its proof, checked by ``proofs.pooled``
 - ``baselines``    what others do, under the same enforcement
@@ -8,8 +8,24 @@
 - ``simulator``    single requests through processor sharing and queues: the oracle of the tests
 """
 
-from dds.pooled.equilibrium import PooledEquilibrium, pooled
+from dds.pooled.baselines import Baseline, pooled_baselines, reserved_baselines
+from dds.pooled.equilibrium import PooledEquilibrium, mean_latency, pooled
+from dds.pooled.recommend import Candidate, Recommendation, recommend
 from dds.pooled.server import Pool
 from dds.pooled.slowdown import Measured, ProcessorSharing, Slowdown
 
-__all__ = ["Measured", "Pool", "PooledEquilibrium", "ProcessorSharing", "Slowdown", "pooled"]
+__all__ = [
+    "Baseline",
+    "Candidate",
+    "Measured",
+    "Pool",
+    "PooledEquilibrium",
+    "ProcessorSharing",
+    "Recommendation",
+    "Slowdown",
+    "mean_latency",
+    "pooled",
+    "pooled_baselines",
+    "recommend",
+    "reserved_baselines",
+]

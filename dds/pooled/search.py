@@ -12,8 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import numpy as np
-
 from dds.market.numbers import Ints
 from dds.pooled.game import Game, Sums
 

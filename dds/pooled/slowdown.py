@@ -60,7 +60,7 @@ class Slowdown(Protocol):
         ...
 
     def exact(self, load: Fraction) -> Fraction | None:
-        """x exactly; None for infinity."""
+        """The slowdown exactly; None for infinity."""
         ...
 
     def to_json(self) -> Mapping[str, Any]:
@@ -154,7 +154,7 @@ class ProcessorSharing:
         return rho, lost / served, (rise * served - lost * change) / (served * served)
 
     def exact(self, load: Fraction) -> Fraction | None:
-        """x exactly; None from load 1 on.
+        """The slowdown exactly; None from load 1 on.
 
         With ``a = k rho = p/q`` and ``n_j = p^j + j q n_(j-1)``, n_0 = 1 (1/B_k = n_k / p^k),
         ``x = (1 + p^k q / (d (n_(k-1) d + p^k))) / width``, d = k q - p.
@@ -205,7 +205,7 @@ class Measured:
         if rho[0] != 0.0:
             raise InvalidInput(f"loads[0] is {rho[0]!r}; need 0, the idle server")
         for j, (load, slow) in enumerate(zip(rho, x, strict=True)):
-            if j and not SMALLEST <= load <= LARGEST or (j and load <= rho[j - 1]):
+            if j and not max(rho[j - 1], SMALLEST) < load <= LARGEST:
                 raise InvalidInput(f"loads[{j}] is {load!r}; need more than loads[{j - 1}]")
             if not SMALLEST <= slow <= LARGEST or (j and slow < x[j - 1]):
                 raise InvalidInput(
@@ -237,7 +237,7 @@ class Measured:
 
     def __call__(self, load: ArrayLike) -> Floats:
         """x, s per core second, at each load; inf beyond the table."""
-        x: Floats = np.interp(load, self.loads, self.slowdowns, right=math.inf)
+        x: Floats = np.interp(np.asarray(load, float), self.loads, self.slowdowns, right=math.inf)
         return x
 
     def slope(self, load: ArrayLike) -> Floats:
@@ -248,7 +248,7 @@ class Measured:
         return np.where(rho > self.limit, math.inf, slopes[np.clip(line, 0, len(slopes) - 1)])
 
     def exact(self, load: Fraction) -> Fraction | None:
-        """x exactly; None beyond the table."""
+        """The slowdown exactly; None beyond the table."""
         if load > Fraction(self.limit):
             return None
         line = max(j for j, rho in enumerate(self.loads[:-1]) if Fraction(rho) <= load)
