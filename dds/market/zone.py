@@ -27,8 +27,8 @@ __all__ = ["MARGIN", "Zone", "leads"]
 
 #: What interpolated demand may be off, relative.
 MARGIN = 2e-13
-#: More nodes than this do not improve Psi.
-NODES = 12
+#: Psi is interpolated to exp(-DIGITS), with no more nodes than this.
+DIGITS, NODES = 37.0, 24
 
 
 def leads(one: Quote, other: Quote) -> bool:
@@ -88,16 +88,18 @@ class Zone:
 
     @cached_property
     def _nodes(self) -> tuple[Floats, Floats]:
-        """Chebyshev nodes, as many as it takes, over every ratio in the zone; and Psi there."""
-        low = self.low.slope / self.high.price**1.5
-        high = self.high.slope / self.low.price**1.5
-        half = math.log(high / low) / 2.0 if low > 0.0 else 0.0
-        # Psi is analytic in log r up to the nearest root of the cubic's discriminant, pi away.
-        count = math.ceil(-36.0 / math.log(half / 6.0)) + 1 if 0.0 < half < 6.0 else 1
-        count = count if half < 0.3 else NODES
-        angles = (np.arange(min(count, NODES)) + 0.5) * math.pi / min(count, NODES)
-        nodes = (low + high) / 2.0 - (high - low) / 2.0 * np.cos(angles)
-        return nodes, root_totals(self._enclosed.free, nodes)
+        """Chebyshev nodes in log r, as many as it takes, over the zone's ratios; and Psi there."""
+        low, high = self.low, self.high
+        if high.slope == 0.0:
+            return np.zeros(1), root_totals(self._enclosed.free, np.zeros(1))
+        first, last = _log_ratio(low.slope, high.price), _log_ratio(high.slope, low.price)
+        # Psi is analytic in log r up to the nearest double root of the cubic, pi away.
+        half = (last - first) / 2.0
+        count = 1 + math.ceil(DIGITS / math.log(6.0 / half)) if 0.0 < half < 1.0 else 1
+        count = min(count, NODES) if half < 1.0 else NODES
+        angles = (np.arange(count) + 0.5) * math.pi / count
+        nodes = (first + last) / 2.0 - half * np.cos(angles)
+        return nodes, root_totals(self._enclosed.free, np.exp(nodes))
 
     @cached_property
     def _held(self) -> float:
@@ -106,7 +108,8 @@ class Zone:
     def settled(self, quote: Quote) -> float:
         """The demand of those who are not turning, cores, to about MARGIN of it."""
         nodes, values = self._nodes
-        own = _interpolated(nodes, values, quote.slope / quote.price**1.5) / math.sqrt(quote.price)
+        at = _log_ratio(quote.slope, quote.price) if quote.slope > 0.0 else 0.0
+        own = _interpolated(nodes, values, at) / math.sqrt(quote.price)
         return own + self._held + (self.outer.settled(quote) if self.outer else 0.0)
 
     def turned(self, quote: Quote) -> Floats:
@@ -127,6 +130,11 @@ class Zone:
     def within(self, other: Zone) -> bool:
         """Whether this is the other zone or inside it."""
         return self is other or (self.outer is not None and self.outer.within(other))
+
+
+def _log_ratio(slope: float, price: float) -> float:
+    """The logarithm of r = d / p^(3/2)."""
+    return math.log(slope) - 1.5 * math.log(price)
 
 
 def _interpolated(nodes: Floats, values: Floats, at: float) -> float:

@@ -16,13 +16,13 @@ import numpy as np
 
 from dds.errors import Infeasible, InternalError, InvalidInput
 from dds.market.auctioneer import Auctioneer
-from dds.market.numbers import Floats, Ints
+from dds.market.numbers import Floats, Ints, exact_sum
 from dds.market.outlook import window
 from dds.market.passes import answer_all
 from dds.market.replies import Quote, best_replies
 from dds.market.sale import Outcome, Probe, Sale, Start
 from dds.market.table import ClientTable
-from dds.market.zone import Zone, leads
+from dds.market.zone import MARGIN, Zone, leads
 from dds.online.rows import Rows
 from dds.online.solved import Rule
 
@@ -98,15 +98,15 @@ class Vicinity:
         quote = rest.answered.get(float(outcome.shares[-1]))
         if quote is None or abs(outcome.price - quote.price) > PRICED * quote.price:
             return None
+        shares, total = outcome.shares[:-1], outcome.total
+        if start.cut_off:
+            shares, total = _filled(self.rule, few, shares, rest.total(quote, self._among(gone)))
         order = np.argsort(alone)
-        return Found(
-            quote,
-            alone[order],
-            outcome.shares[:-1][order],
-            outcome.price,
-            outcome.total,
-            outcome.start,
-        )
+        return Found(quote, alone[order], shares[order], outcome.price, total, outcome.start)
+
+    def _among(self, rows: Ints) -> Ints:
+        """Where these rows stand in the zone's table."""
+        return np.flatnonzero(np.isin(self.held, rows))
 
 
 class Changed:
@@ -178,10 +178,16 @@ class _Rest:
         self.answered[demand] = replace(quote, at_least=0.0, at_most=np.inf)
         return demand
 
+    def total(self, quote: Quote, gone: Ints) -> float:
+        """The sum of their shares at a quote, cores, every one worked out; gone: who is gone."""
+        shares = self._zone.shares(quote)
+        shares[gone] = 0.0
+        return exact_sum(shares)[0]
+
     def _demand(self, quote: Quote) -> float:
         quote = replace(quote, at_least=0.0, at_most=np.inf)
         lost = answer_all(self._gone, quote).shares.sum() if len(self._gone) else 0.0
-        return max(self._zone.settled(quote) - float(lost), 0.0)
+        return max(self._zone.settled(quote) * (1.0 + MARGIN) - float(lost), 0.0)
 
 
 def _play(rule: Rule, few: ClientTable, rest: _Rest, start: Start) -> Outcome:
@@ -200,6 +206,18 @@ def _play(rule: Rule, few: ClientTable, rest: _Rest, start: Start) -> Outcome:
         shares[count] = rest.demand(post)
         auctioneer.answer(shares)
     return post
+
+
+def _filled(rule: Rule, few: ClientTable, shares: Floats, rest: float) -> tuple[Floats, float]:
+    """Shares of the few, and F, once they have been offered what rounding left unsold."""
+    most, shares = Sale(rule.tariff, 1, None).most, shares.copy()
+    for i in np.argsort(-shares, kind="stable").tolist():
+        total = exact_sum(shares)[0] + rest
+        if total >= most or shares[i] == 0.0:
+            break
+        wanted = best_replies(few.take(np.array([i])), rule.tariff, np.array([total - shares[i]]))
+        shares[i] = min(float(wanted.shares[0]), shares[i] + (most - total))
+    return shares, exact_sum(shares)[0] + rest
 
 
 def _reconsidered(rule: Rule, few: ClientTable, probe: Probe) -> Floats:
