@@ -12,10 +12,18 @@ from dds.costs.once import once_per_graph
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
 
-__all__ = ["TimesOperators", "Timing", "operator_times", "roofline", "server_times"]
+__all__ = [
+    "LEAST_SECONDS",
+    "MOST_SECONDS",
+    "TimesOperators",
+    "Timing",
+    "operator_times",
+    "roofline",
+    "server_times",
+]
 
 #: Bounds on times in seconds, far outside anything real; within them no sum overflows.
-_LEAST, _MOST = 1e-150, 1e150
+LEAST_SECONDS, MOST_SECONDS = 1e-150, 1e150
 
 
 @runtime_checkable
@@ -75,7 +83,7 @@ def server_times(graph: ModelGraph, timing: Timing) -> NDArray[np.float64]:
     So W = 0 says local-only and nothing else.  Raises InvalidInput for a time
     below 1e-150 s.
     """
-    return _seconds(graph, timing, "server times", _LEAST)
+    return _seconds(graph, timing, "server times", LEAST_SECONDS)
 
 
 def _seconds(graph: ModelGraph, timing: Timing, what: str, least: float) -> NDArray[np.float64]:
@@ -99,10 +107,12 @@ def _seconds(graph: ModelGraph, timing: Timing, what: str, least: float) -> NDAr
             f"{len(graph.operators)} operators"
         )
     # Two reductions, in an order that lets NaN fail, because this runs before every cut.
-    if times.size and not (least <= np.minimum.reduce(times) and np.maximum.reduce(times) <= _MOST):
-        v = int(np.flatnonzero(~((times >= least) & (times <= _MOST)))[0])
+    if times.size and not (
+        least <= np.minimum.reduce(times) and np.maximum.reduce(times) <= MOST_SECONDS
+    ):
+        v = int(np.flatnonzero(~((times >= least) & (times <= MOST_SECONDS)))[0])
         raise InvalidInput(
             f"{what}: operator {graph.operators[v].name!r} takes {float(times[v])!r} s; "
-            f"need {least:g} <= seconds <= {_MOST:g}"
+            f"need {least:g} <= seconds <= {MOST_SECONDS:g}"
         )
     return times

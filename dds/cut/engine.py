@@ -28,7 +28,7 @@ __all__ = ["Found", "FoundHull", "prepare", "ready", "run", "run_envelope", "use
 #: What is compiled together, callees first.
 _MODULES = (kernel, layout, block, crossing, parametric, envelope)
 
-#: The listing and values of :func:`dds.cut.crossing.describe`, as lists.
+#: The listing and values of :func:`dds.cut.crossing.describe`, the latter as lists.
 Found: TypeAlias = tuple[Sequence[int], Sequence[Sequence[float]]]
 
 #: What :func:`dds.cut.envelope.envelope` returns, as lists.
@@ -67,22 +67,16 @@ def run(
 ) -> Found:
     """Search (:mod:`dds.cut.parametric`) where ``engine`` says (:func:`use_compiled`).
 
-    Returns the (listing, values) of :func:`dds.cut.crossing.describe`.
+    Returns the (listing, values) of :func:`dds.cut.crossing.describe`; times that are out
+    of bounds have no cut.
     """
     up, down, rtt = float(link.uplink), float(link.downlink), float(link.rtt)
     if use_compiled(engine):
         listing, values = prepare().search(*net.arrays, local, work, up, down, rtt, x, every)
-        return listing.tolist(), values.tolist()
+        return listing, values.tolist()
     return parametric.search(
         net.graph, net.sizes, local.tolist(), work.tolist(), up, down, rtt, x, every
     )
-
-
-class Compiled(NamedTuple):
-    """What :func:`prepare` compiles, each to be called with numpy arrays."""
-
-    search: Callable[..., Any]
-    envelope: Callable[..., Any]
 
 
 def run_envelope(
@@ -100,6 +94,13 @@ def run_envelope(
     return envelope.envelope(
         net.graph, net.sizes, local.tolist(), work.tolist(), box.tolist(), most
     )
+
+
+class Compiled(NamedTuple):
+    """What :func:`prepare` compiles, each to be called with numpy arrays."""
+
+    search: Callable[..., Any]
+    envelope: Callable[..., Any]
 
 
 @cache

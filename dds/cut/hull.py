@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -77,7 +77,7 @@ class CutHull:
         order = self._by_work.copy()
         bases, works = [base[k] for k in order], self._falling_work.copy()
         count = best_of(order, len(order), bases, works)
-        return Frontier(
+        return Frontier.found(
             tuple(
                 Piece(base, work, self.cuts[k])
                 for base, work, k in zip(bases[:count], works, order, strict=False)
@@ -208,7 +208,7 @@ def hull(
     order = np.append(order[order != 0], 0)  # the search lists local-only first
     begins = [*pairwise(listing[: len(order) + 1])]
     cuts = tuple(
-        Cut.later(partial(_fields, graph, local, int(values[5][k]), listing[slice(*begins[k])]))
+        Cut.later(_fields, graph, local, int(values[5][k]), listing[slice(*begins[k])])
         for k in order.tolist()
     )
     elapsed, up, down, behind = points[:, order]

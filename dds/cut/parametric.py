@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import math
 
+from dds.costs.roofline import LEAST_SECONDS, MOST_SECONDS
 from dds.cut.block import open_block, score_block, solve_block
 from dds.cut.crossing import Described, describe
 from dds.cut.layout import (
@@ -68,6 +69,8 @@ from dds.cut.layout import (
     FloatTable,
     IntTable,
     State,
+    float_table,
+    int_table,
     new_state,
 )
 
@@ -85,9 +88,13 @@ def search(
 
     graph, sizes: the tables of :class:`dds.cut.network.Network`; device, server:
     seconds by operator; up, down, rtt: the link, in bytes/s and s.
-    Returns what :func:`dds.cut.crossing.describe` says of the cuts.
+    Returns what :func:`dds.cut.crossing.describe` says of the cuts; no cut for times that
+    :func:`dds.costs.operator_times` or its sibling for servers would refuse.
     """
     s = new_state(graph)
+    for v in range(s.operators):
+        if not (0.0 <= device[v] <= MOST_SECONDS and LEAST_SECONDS <= server[v] <= MOST_SECONDS):
+            return int_table(1, 1)[0], float_table(6, 0)
     price(s, sizes, device, server, up, down, rtt)
     s.ints[SPLITS][0] = _first_cut(s, x)
     count = _all_cuts(s) if every else 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from dds.errors import InvalidInput
@@ -22,12 +22,16 @@ __all__ = ["Cut", "Frontier", "Piece"]
 CutFields: TypeAlias = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], int, int, float]
 
 
+# Looked up once: these run for every piece of every frontier.
+_new, _set = object.__new__, object.__setattr__
+
+
 class _Late:
     """Room for a recipe of fields that are not worked out before somebody asks."""
 
     __slots__ = ("_recipe",)
 
-    _recipe: Callable[[], CutFields]
+    _recipe: tuple[Callable[..., CutFields], tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +52,24 @@ class Cut(_Late):
     local_time: float
 
     @classmethod
-    def later(cls, recipe: Callable[[], CutFields]) -> Cut:
-        """A cut whose fields ``recipe`` gives once one of them is asked for.
+    def later(cls, recipe: Callable[..., CutFields], *of: Any) -> Cut:
+        """A cut whose fields are ``recipe(*of)``, once one of them is asked for.
 
         Listing what a cut keeps and sends takes longer than finding it, and a market
-        reads of a cut's piece nothing but A and W.
+        reads nothing of a piece but A and W.
         """
-        cut = object.__new__(cls)
-        object.__setattr__(cut, "_recipe", recipe)
+        cut = _new(cls)
+        _set(cut, "_recipe", (recipe, of))
         return cut
 
     def __getattr__(self, name: str) -> Any:
         # Python comes here for an attribute that is not set: a field not worked out yet.
-        names = [field.name for field in fields(self)]
+        names = self.__slots__
         if name not in names:
             raise AttributeError(f"a Cut has no {name!r}")
-        for key, value in zip(names, self._recipe(), strict=True):
-            object.__setattr__(self, key, value)
+        recipe, of = self._recipe
+        for key, value in zip(names, recipe(*of), strict=True):
+            _set(self, key, value)
         return object.__getattribute__(self, name)
 
     @property
@@ -121,6 +126,13 @@ class Frontier:
                 raise InvalidInput(
                     f"pieces[{k}]: a second piece with server_work_s 0; only local-only has none"
                 )
+
+    @classmethod
+    def found(cls, pieces: tuple[Piece, ...]) -> Frontier:
+        """A frontier of pieces that a search found: they need no checks."""
+        frontier = _new(cls)
+        _set(frontier, "pieces", pieces)
+        return frontier
 
     @classmethod
     def from_points(cls, points: Iterable[tuple[float, float]]) -> Frontier:

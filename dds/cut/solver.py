@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dds.costs.link import Link
 from dds.costs.roofline import Timing, operator_times, server_times
-from dds.cut.engine import run
+from dds.cut.engine import Found, run, use_compiled
 from dds.cut.network import Network, network
-from dds.cut.pieces import Cut, Frontier, Piece
+from dds.cut.pieces import Cut, CutFields, Frontier, Piece
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
 
@@ -60,8 +60,7 @@ def frontier(
     >>> [(p.base_latency, p.server_work) for p in found.pieces]
     [(2.0, 1.0), (10.0, 0.0)]
     """
-    local, work = operator_times(graph, device), server_times(graph, server)
-    return Frontier(_pieces(network(graph), local, work, link, 0.0, True, engine))
+    return Frontier.found(_pieces(graph, device, server, link, 0.0, True, engine))
 
 
 def min_cut(
@@ -79,27 +78,50 @@ def min_cut(
     """
     if not share > 0.0:
         raise InvalidInput(f"share is {share!r}; need cores > 0")
-    local, work = operator_times(graph, device), server_times(graph, server)
-    [piece] = _pieces(network(graph), local, work, link, 1.0 / share, False, engine)
+    [piece] = _pieces(graph, device, server, link, 1.0 / share, False, engine)
     return piece
 
 
 def _pieces(
-    net: Network,
-    local: NDArray[np.float64],
-    work: NDArray[np.float64],
+    graph: ModelGraph,
+    device: Timing,
+    server: Timing,
     link: Link,
     x: float,
     every: bool,
     engine: str | None,
 ) -> tuple[Piece, ...]:
     """Search, and make pieces of the columns that come back."""
-    listing, values = run(net, local, work, link, x, every, engine)
-    begins = listing[: 3 * len(values[0]) + 1]
-    lists = iter([tuple(listing[a:b]) for a, b in pairwise(begins)])
-    pieces = []
-    for elapsed, base, behind, up, down, front in zip(*values, strict=True):
-        kept = net.operators[: int(front)] + next(lists)
-        cut = Cut(kept, next(lists), next(lists), int(up), int(down), elapsed)
-        pieces.append(Piece(base, behind, cut))
-    return tuple(pieces)
+    net = network(graph)
+    found: Found = [], [[]]
+    if use_compiled(engine) and _as_they_are(device, net) and _as_they_are(server, net):
+        found = run(net, device, server, link, x, every, engine)
+    if not found[1][0]:  # times that are still to be worked out, or to be refused
+        local, work = operator_times(graph, device), server_times(graph, server)
+        found = run(net, local, work, link, x, every, engine)
+    _, (_, bases, works, *_) = found
+    cuts = [Cut.later(_fields, net, found, k) for k in range(len(bases))]
+    return tuple(map(Piece, bases, works, cuts))
+
+
+def _as_they_are(times: Timing, net: Network) -> TypeGuard[NDArray[np.float64]]:
+    """Whether compiled code can take the times, and check them on its way."""
+    return (
+        type(times) is np.ndarray
+        and times.dtype == np.float64
+        and times.shape == (len(net.operators),)
+        and times.flags.carray
+    )
+
+
+def _fields(net: Network, found: Found, k: int) -> CutFields:
+    """The fields of the k-th cut found."""
+    listing, values = found
+    front, uploads, downloads, end = (int(at) for at in listing[3 * k : 3 * k + 4])
+    kept, up, down = (
+        tuple([int(i) for i in listing[a:b]])
+        for a, b in ((front, uploads), (uploads, downloads), (downloads, end))
+    )
+    elapsed, _, _, up_bytes, down_bytes, before = (column[k] for column in values)
+    kept = net.operators[: int(before)] + kept
+    return kept, up, down, int(up_bytes), int(down_bytes), elapsed
