@@ -28,6 +28,8 @@ __all__ = ["Found", "Search", "Sides"]
 SOFT = 1e-12
 #: ... but to first order where F is stuck at a bend.
 STUCK = 2e-15
+#: ... and near a pole unless pi at the demand is at least this part of the price posted.
+PRICED = 1 - Fraction(1, 10**7)
 #: A bracket this narrow, relative, is taken for a jump.
 POINT = 2.0**-30
 #: As near as a rough search comes, relative.
@@ -97,11 +99,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _Bend:
-    """A load at which pi has many subgradients: those from left to right.
+    """A load, cores, at which pi has many subgradients: those from left to right.
 
     right: the largest, inf at capacity, beyond which pi is infinite.
     """
 
+    load: Fraction
     price: float
     left: float
     right: float
@@ -112,22 +115,57 @@ Finding: TypeAlias = Generator[Quote, Answers, Found]
 Ends: TypeAlias = tuple[End | None, End | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Loads without a bend in between, by a coordinate that resolves both ends.
+
+    Just beyond a kink, or below a pole, the price may change much within one digit of the load:
+    there the coordinate is what lies beyond the kink, or F / (C - F).
+    """
+
+    sale: Sale
+    origin: Fraction = Fraction(0)
+
+    @property
+    def pole(self) -> Fraction | None:
+        """The capacity that may not be reached, if one lies ahead."""
+        tariff, quantum = self.sale.tariff, self.sale.quantum
+        return tariff.exact_capacity if tariff.strict and quantum is None else None
+
+    def load(self, at: float) -> Fraction:
+        """Cores, exactly."""
+        exact, pole = Fraction(at), self.pole
+        if pole is not None:
+            return pole * exact / (1 + exact)
+        return self.origin + exact if self.origin else self.sale.load(at)
+
+    def place(self, counted: float) -> float:
+        """Where a counted load lies."""
+        load, pole = Fraction(counted), self.pole
+        return float(load / (pole - load)) if pole is not None else float(load - self.origin)
+
+    def supply(self, at: float) -> float:
+        """The load as it is counted."""
+        if self.pole is None and not self.origin:
+            return at
+        return min(float(self.load(at)), self.sale.most)
+
+
 class Search:
     """One search of F while clients are held on their ``sides``."""
 
     def __init__(self, sale: Sale, sides: Sides, *, rough: bool = False) -> None:
-        whole = sale.quantum is not None
-        soft, point = (ROUGH, ROUGH) if rough else (0.0 if whole else SOFT, POINT)
         self._sale, self._sides, self._bends = sale, sides, _bends(sale)
-        self._path = Path(self._quote, lambda load: load, soft, point, whole)
-        self._stuck = (ROUGH, ROUGH) if rough else (STUCK, POINT)
+        self._soft = ROUGH if rough else SOFT if sale.quantum is None else 0.0
+        self._point = ROUGH if rough else POINT
+        self._stuck = ROUGH if rough else STUCK
+        self._path = Path(self._at, lambda at: at, 0.0, whole=sale.quantum is not None)
 
     def found(self, start: Start | None) -> Finding:
         """Where demand meets load, first looked for at ``start``."""
         sale, below, above = self._sale, None, None
-        places = [*self._near(start), sale.most] if math.isfinite(sale.room) else self._near(start)
-        for at in places:
-            if above is None:
+        for at in [*self._near(start), *list(self._bends)[-1:]]:
+            if above is None and (below is None or at > below.at):
                 step = yield from self._look(at, below, above, start)
                 if isinstance(step, Found):
                     return step
@@ -143,8 +181,35 @@ class Search:
             if isinstance(step, Found):
                 return step
             below, above = step[0] or below, step[1] or above
-        bracket = yield from self._path.narrow(below, above)
-        return Found(bracket, bracket.above.at, self._gentlest(bracket.above.at), cut_off=False)
+        return (yield from self._narrow(below, above))
+
+    def _narrow(self, below: End, above: End) -> Finding:
+        """The crossing between two loads without a bend in between."""
+        sale, price = self._sale, self._sale.tariff.exact_price
+        bend = self._bends.get(below.at)
+        stretch = _Stretch(sale, Fraction(0) if bend is None or sale.quantum else bend.load)
+
+        def priced(end: End) -> bool:
+            """Near a pole demand may meet the load while its price is still another."""
+            if stretch.pole is None or self._soft == ROUGH:
+                return True
+            return price(Fraction(end.demand)) >= PRICED * price(stretch.load(end.at))
+
+        path = Path(
+            lambda at: self._asked(stretch.load(at)),
+            stretch.supply,
+            self._soft,
+            self._point,
+            sale.quantum is not None,
+            priced,
+        )
+        bracket = yield from path.narrow(
+            replace(below, at=stretch.place(below.at)), replace(above, at=stretch.place(above.at))
+        )
+        load = bracket.above.supply
+        bend = self._bends.get(load)
+        slope = float(sale.tariff.exact_slope(sale.load(load))) if bend is None else bend.left
+        return Found(bracket, load, slope, cut_off=False)
 
     def _near(self, start: Start | None) -> list[float]:
         """Loads to begin with."""
@@ -163,7 +228,7 @@ class Search:
         if bend is None:
             end = yield from self._path.ask(at, below, above)
             return (end, above) if end.excess > 0.0 else (below, end)
-        path = Path(self._bent(bend.price), lambda _: at, *self._stuck)
+        path = Path(self._bent(bend.price), lambda _: at, self._stuck, self._point)
         steep = None
         if bend.right < math.inf:
             steep = yield from path.ask(bend.right)
@@ -195,23 +260,22 @@ class Search:
             gentle, steep = yield from grow(self._sale, path, gentle, at, step)
         return gentle, steep
 
-    def _quote(self, at: float) -> Quote:
-        """The question at a load."""
-        tariff, load = self._sale.tariff, self._sale.load(at)
+    def _at(self, at: float) -> Quote:
+        """The question at a counted load, with the largest slope there."""
         bend = self._bends.get(at)
-        slope = float(tariff.exact_slope(load)) if bend is None else bend.right
-        return self._bent(float(tariff.exact_price(load)))(slope)
+        if bend is None or bend.right == math.inf:
+            return self._asked(self._sale.load(at))
+        return self._bent(bend.price)(bend.right)
+
+    def _asked(self, load: Fraction) -> Quote:
+        """The question at a load that is no bend."""
+        price, slope = self._sale.tariff.exact_price(load), self._sale.tariff.exact_slope(load)
+        return self._bent(float(price))(float(slope))
 
     def _bent(self, price: float) -> Callable[[float], Quote]:
         """The question at a price, by slope."""
         cap = self._sale.tariff.capacity if math.isfinite(self._sale.room) else BOUNDLESS
         return lambda slope: self._sides.on(Quote(cap, price, slope))
-
-    def _gentlest(self, at: float) -> float:
-        """The least subgradient at a load."""
-        bend = self._bends.get(at)
-        tariff = self._sale.tariff
-        return float(tariff.exact_slope(self._sale.load(at))) if bend is None else bend.left
 
 
 def _bends(sale: Sale) -> dict[float, _Bend]:
@@ -240,4 +304,4 @@ def _bend(sale: Sale, at: float, load: Fraction) -> _Bend:
     if quantum is not None and tariff.kinks:
         right = (tariff.exact_price(load + quantum) - price) / quantum
         left = (price - tariff.exact_price(load - quantum)) / quantum if load else right
-    return _Bend(float(price), float(left), float(right) if at < sale.most else math.inf)
+    return _Bend(load, float(price), float(left), float(right) if at < sale.most else math.inf)

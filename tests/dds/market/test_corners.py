@@ -16,7 +16,7 @@ import pytest
 from dds.cut.pieces import Frontier
 from dds.market.client import Client
 from dds.market.equilibrium import Equilibrium, nash
-from dds.market.tariff import PiecewiseLinear
+from dds.market.tariff import Barrier, PiecewiseLinear
 from proofs.check import check
 
 Pair = tuple[float, float]
