@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -13,12 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dds.costs.device import DEVICES
+from dds.costs.link import Link
+from dds.cut.hull import CutHull, hull
 from dds.cut.pieces import Frontier
+from dds.cut.solver import frontier
 from dds.errors import InvalidInput
 from dds.market.client import Client
 from dds.market.numbers import Floats
 from dds.market.table import ClientTable
-from dds.testing import clients
+from dds.model import zoo
+from dds.model.graph import ModelGraph
+from dds.model.importer import load_model
+from dds.testing import clients, graphs, operator_times
 
 quick = settings(deadline=None, derandomize=True, max_examples=60)
 
@@ -257,98 +263,94 @@ def test_what_no_client_may_be_is_one_line(wrong: dict[str, Any], message: str) 
 # --- from hulls ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Cuts:
-    """What a table needs of a hull: its cuts, and their pieces over many links."""
-
-    cuts: tuple[tuple[float, float, float, float], ...]  # L, D_up, D_down, W
-
-    def pieces(self, up: Floats, down: Floats, rtt: Floats) -> tuple[Floats, Floats]:
-        """A, K x n, and W, K; local-only has no transfer."""
-        device, sent, returned, work = np.array(self.cuts).T[..., None]
-        offloads = work > 0.0
-        return device + offloads * (sent / up + returned / down + rtt), work[:, 0]
-
-    def client(self, up: float, down: float, rtt: float, value: float, name: str) -> Client:
-        """One client, as it is written on paper."""
-        points = [
-            (local + (sent / up + returned / down + rtt if work else 0.0), work)
-            for local, sent, returned, work in self.cuts
-        ]
-        return Client(Frontier.from_points(points), value, name=name)
+@st.composite
+def models(draw: st.DrawFn) -> tuple[ModelGraph, Floats, Floats]:
+    """A model, and the seconds of its operators on a device and on a server core."""
+    graph = draw(graphs(min_operators=1, max_operators=6))
+    return graph, draw(operator_times(graph)), draw(operator_times(graph, positive=True))
 
 
-HULLS = (
-    Cuts(((0.0, 6e5, 4e3, 0.3), (0.02, 1e5, 4e3, 0.2), (0.4, 0.0, 0.0, 0.0))),
-    Cuts(((0.0, 1e6, 8e3, 2.0),)),
-    Cuts(((0.001, 5e4, 1e3, 0.1), (0.1, 0.0, 0.0, 0.0))),
-)
-
-
-@quick
+@settings(deadline=None, derandomize=True, max_examples=40)
 @given(st.data())
-def test_a_hull_and_a_link_make_a_client(data: st.DataObject) -> None:
-    count = data.draw(st.integers(0, 8))
-    kind = [data.draw(st.integers(0, 2)) for _ in range(count)]
+def test_a_hull_and_a_link_make_the_frontier_of_the_model(data: st.DataObject) -> None:
+    kinds = data.draw(st.lists(models(), min_size=1, max_size=3))
+    count = data.draw(st.integers(0, 5))
+    kind = [data.draw(st.integers(0, len(kinds) - 1)) for _ in range(count)]
     up, down, rtt, value = (
         [data.draw(st.sampled_from(options)) for _ in range(count)]
-        for options in ([1e5, 1e6, math.inf], [1e6, math.inf], [0.0, 0.03], [0.5, 2.0])
+        for options in ([1e4, 1e6, math.inf], [1e6, math.inf], [0.0, 0.03], [0.5, 2.0])
     )
-    names = [f"phone {i}" for i in range(count)]
+    hulls = [hull(*each) for each in kinds]
     table = ClientTable.from_hulls(
-        HULLS, np.array(kind, np.int64), up, down, rtt, value, names=names
+        hulls, np.array(kind, np.int64), up, down, rtt, value, names=[f"phone {i}" for i in kind]
     )
-    one_by_one = ClientTable.of(
-        [HULLS[k].client(*each) for k, *each in zip(kind, up, down, rtt, value, names, strict=True)]
+    assert len(table) == count
+    for i, k in enumerate(kind):
+        client = table.client(i)
+        assert (client.name, client.value_of_time) == (f"phone {k}", value[i])
+        alone = frontier(*kinds[k], Link(up[i], down[i], rtt[i]))
+        local = [p.base_latency for p in alone.pieces if p.server_work == 0.0]
+        assert table.local_base[i] == pytest.approx(local[0] if local else math.inf, rel=1e-12)
+        shares = [0.01, 0.3, 1.0, 7.0, 1e3]
+        offloaded = [p for p in alone.pieces if p.server_work > 0.0]
+        for share in shares if offloaded else []:
+            best = min(p.base_latency + p.server_work / share for p in offloaded)
+            here = table.take(np.array([i])).latencies(np.array([share]))[0][0]
+            assert min(here, table.local_base[i]) == pytest.approx(
+                min(best, table.local_base[i]), rel=1e-12
+            )
+
+
+@pytest.fixture(scope="module")
+def phones() -> tuple[CutHull, CutHull]:
+    """The hull of one small model on two devices."""
+    graph = load_model(zoo.topology("squeezenet"))
+    server = DEVICES["edge-core"]
+    return (
+        hull(graph, DEVICES["raspberry-pi-4"], server),
+        hull(graph, DEVICES["raspberry-pi-3b"], server),
     )
-    for column in COLUMNS:
-        here, there = getattr(table, column), getattr(one_by_one, column)
-        if here.ndim == 2:
-            here = here[: len(there)]  # the deepest kind may have no client
-        np.testing.assert_allclose(here, there, rtol=1e-15)
-    assert table.names == tuple(names)
 
 
-def test_one_link_for_everybody() -> None:
-    table = ClientTable.from_hulls(HULLS, [0, 2], 1e6, 1e6, 0.01, 1.0, rate=5.0)
-    assert table.base[0, 0] == 0.6 + 0.004 + 0.01
-    assert table.rate.tolist() == [5.0, 5.0]
+def test_piece_k_of_a_client_is_cut_k_of_its_hull(phones: tuple[CutHull, CutHull]) -> None:
+    table = ClientTable.from_hulls(phones, [0, 1, 0], 1e6, [2e6, 1e6, math.inf], 0.01, 1.0, rate=5)
+    assert table.rate.tolist() == [5.0] * 3
+    for i, (k, down) in enumerate(((0, 2e6), (1, 1e6), (0, math.inf))):
+        kind = phones[k]
+        last = len(kind) - 1
+        bases = kind.L + kind.D_up / 1e6 + kind.D_down / down + 0.01
+        np.testing.assert_allclose(table.base[:last, i], bases[:last], rtol=1e-14)
+        np.testing.assert_array_equal(table.work[:last, i], kind.W[:last])
+        assert np.isinf(table.base[last:, i]).all()
+        assert (table.local_piece[i], table.local_base[i]) == (last, kind.L[last])
 
 
-LINKS: list[tuple[Callable[[], ClientTable], str]] = [
-    (
-        lambda: ClientTable.from_hulls(HULLS, [0, 3], 1e6, 1e6, 0.0, 1.0),
-        "kind: need integers from 0 to 2, one per client",
-    ),
-    (
-        lambda: ClientTable.from_hulls(HULLS, [-1], 1e6, 1e6, 0.0, 1.0),
-        "kind: need integers from 0 to 2, one per client",
-    ),
-    (
-        lambda: ClientTable.from_hulls(HULLS, [0.5], 1e6, 1e6, 0.0, 1.0),
-        "kind: need integers from 0 to 2, one per client",
-    ),
-    (
-        lambda: ClientTable.from_hulls(HULLS, [0, 1], [1e6], 1e6, 0.0, 1.0),
-        "uplink has shape (1,); need one for each of 2 clients",
-    ),
-    (
-        lambda: ClientTable.from_hulls(HULLS, [[0], [1]], 1e6, 1e6, 0.0, 1.0),
-        "kind: need integers from 0 to 2, one per client",
-    ),
-    (
-        lambda: ClientTable.from_hulls(HULLS, 0, 1e6, 1e6, 0.0, 1.0),
-        "kind: need integers from 0 to 2, one per client",
-    ),
-    (
-        lambda: ClientTable.from_hulls((), [0], 1e6, 1e6, 0.0, 1.0),
-        "hulls: need at least one",
-    ),
+NO_KIND = "kind: need integers from 0 to 1, one per client"
+NO_LINK: list[tuple[dict[str, Any], str]] = [
+    ({"kind": [0, 2]}, NO_KIND),
+    ({"kind": [0, -1]}, NO_KIND),
+    ({"kind": [0.0, 0.5]}, NO_KIND),
+    ({"kind": [[0], [1]]}, NO_KIND),
+    ({"kind": 0}, NO_KIND),
+    ({"uplink": [1e6]}, "uplink has shape (1,); need one for each of 2 clients"),
+    ({"rtt": "fast"}, "rtt: need numbers, one for each of 2 clients"),
+    ({"value_of_time": [1, 0]}, "clients[1]: value_of_time is 0.0; see dds.Client"),
+    ({"hulls": ()}, "hulls: need at least one"),
 ]
 
 
-@pytest.mark.parametrize(("make", "message"), LINKS)
-def test_a_kind_or_a_link_that_does_not_exist(make: Callable[[], Any], message: str) -> None:
+@pytest.mark.parametrize(("wrong", "message"), NO_LINK)
+def test_a_kind_or_a_link_that_does_not_exist(
+    phones: tuple[CutHull, CutHull], wrong: dict[str, Any], message: str
+) -> None:
+    right: dict[str, Any] = {"hulls": phones, "kind": [0, 1], "value_of_time": 1.0}
+    right |= {"uplink": 1e6, "downlink": 1e6, "rtt": 0.01}
+    ClientTable.from_hulls(**right)
     with pytest.raises(InvalidInput) as caught:
-        make()
+        ClientTable.from_hulls(**right | wrong)
     assert str(caught.value) == message
+
+
+def test_a_link_outside_the_box_of_its_hull(phones: tuple[CutHull, CutHull]) -> None:
+    with pytest.raises(InvalidInput, match=r"uplink is 1\.0 bytes/s, outside"):
+        ClientTable.from_hulls(phones, [1], 1.0, 1e6, 0.01, 1.0)
