@@ -20,7 +20,7 @@ import numpy as np
 from dds.market.crossing import Answers, Bracket, End, Path
 from dds.market.numbers import Floats, Ints, to_shares
 from dds.market.replies import BOUNDLESS, Quote
-from dds.market.sale import Asking, Sale, Start, grow
+from dds.market.sale import Asking, Sale, Start, double, grow
 
 __all__ = ["Found", "Search", "Sides"]
 
@@ -208,7 +208,7 @@ class Search:
         )
         load = bracket.above.supply
         bend = self._bends.get(load)
-        slope = float(sale.tariff.exact_slope(sale.load(load))) if bend is None else bend.left
+        slope = double(sale.tariff.exact_slope(sale.load(load))) if bend is None else bend.left
         return Found(bracket, load, slope, cut_off=False)
 
     def _near(self, start: Start | None) -> list[float]:
@@ -270,7 +270,7 @@ class Search:
     def _asked(self, load: Fraction) -> Quote:
         """The question at a load that is no bend."""
         price, slope = self._sale.tariff.exact_price(load), self._sale.tariff.exact_slope(load)
-        return self._bent(float(price))(float(slope))
+        return self._bent(double(price))(double(slope))
 
     def _bent(self, price: float) -> Callable[[float], Quote]:
         """The question at a price, by slope."""
@@ -304,4 +304,4 @@ def _bend(sale: Sale, at: float, load: Fraction) -> _Bend:
     if quantum is not None and tariff.kinks:
         right = (tariff.exact_price(load + quantum) - price) / quantum
         left = (price - tariff.exact_price(load - quantum)) / quantum if load else right
-    return _Bend(load, float(price), float(left), float(right) if at < sale.most else math.inf)
+    return _Bend(load, double(price), double(left), double(right) if at < sale.most else math.inf)

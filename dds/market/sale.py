@@ -13,11 +13,20 @@ import numpy as np
 
 from dds.errors import Infeasible, InvalidInput
 from dds.market.crossing import Answers, Bracket, End, Path
-from dds.market.numbers import Floats, Ints, exact_sum, to_quanta, to_shares
+from dds.market.numbers import LARGEST, Floats, Ints, exact_sum, to_quanta, to_shares
 from dds.market.replies import BOUNDLESS, Quote
 from dds.market.tariff_base import Tariff
 
-__all__ = ["Asking", "Outcome", "Play", "Probe", "Sale", "Start", "grow", "served"]
+__all__ = ["Asking", "Outcome", "Play", "Probe", "Sale", "Start", "double", "grow", "served"]
+
+
+#: Stands for every number beyond: so large that nobody pays it, and twice it is a double.
+HUGE = 2.0**1000
+
+
+def double(exact: Fraction) -> float:
+    """The nearest double; HUGE for what is larger."""
+    return float(min(exact, Fraction(HUGE)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,7 +147,7 @@ class Sale:
         """The price pi at a counted total; inf where it may not be sold."""
         if counted > self.most:
             return math.inf
-        return float(self.tariff.exact_price(self.load(counted)))
+        return double(self.tariff.exact_price(self.load(counted)))
 
     def total(self, shares: Floats) -> Fraction:
         """The exact sum of counted shares, in cores, or nearly: rounded at twice the digits."""
@@ -149,7 +158,7 @@ class Sale:
 
     def check_bounded(self, end: End) -> None:
         """Raise Infeasible if demand has no limit."""
-        if end.demand * self.unit >= math.sqrt(BOUNDLESS):
+        if end.demand * self.unit > LARGEST:
             raise Infeasible("demand has no limit at price 0; give a capacity or max_share")
 
 
@@ -164,6 +173,7 @@ def grow(sale: Sale, path: Path, below: End, start: float, step: float = 4.0) ->
         if end.excess <= 0.0:
             return below, end
         if at >= BOUNDLESS:
+            sale.check_bounded(end)
             raise Infeasible(
                 f"clients that must offload ask for {end.demand * sale.unit:g} cores "
                 f"at any price, and {end.supply * sale.unit:g} may be sold"

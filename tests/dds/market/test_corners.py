@@ -14,9 +14,10 @@ from fractions import Fraction
 import pytest
 
 from dds.cut.pieces import Frontier
+from dds.errors import Infeasible
 from dds.market.client import Client
-from dds.market.equilibrium import Equilibrium, nash
-from dds.market.tariff import Barrier, PiecewiseLinear
+from dds.market.equilibrium import Equilibrium, competitive, nash
+from dds.market.tariff import Barrier, Flat, Linear, PiecewiseLinear, Power, Tariff
 from proofs.check import check
 
 Pair = tuple[float, float]
@@ -68,6 +69,12 @@ ANTICIPATING = {
             (0, 0, 1.8522823959669683, 44.31395299578395),
         ), MILLI,
     ),
+    "a pole so steep that a digit of the load moves the price": (
+        [ONE] * 2, Barrier(0.143692052147463, 1.9626710334396346e-09), None,
+    ),
+    "a power of a demand that nothing limits": (
+        [of((0, 1), (1, 0))], Power(0.0, 2.0, 3), THIRD,
+    ),
 }  # fmt: skip
 
 
@@ -75,3 +82,13 @@ ANTICIPATING = {
 def test_anticipating_clients_end_in_an_equilibrium(name: str) -> None:
     clients, tariff, quantum = ANTICIPATING[name]
     assert_proven(nash(named(clients), tariff, quantum=quantum))
+
+
+@pytest.mark.parametrize("quantum", [None, MILLI, Fraction(1, 10**40)])
+@pytest.mark.parametrize(
+    "tariff", [Flat(0.0), Linear(0.0, 0.0), PiecewiseLinear((0.0, 1.0), (0.0, 0.0))]
+)
+@pytest.mark.parametrize("solver", [nash, competitive])
+def test_demand_without_a_limit_is_infeasible(solver, tariff: Tariff, quantum) -> None:
+    with pytest.raises(Infeasible, match="demand has no limit"):
+        solver(named([ONE, of((0.5, 0.5), (1.0, 0.0))]), tariff, quantum=quantum)
