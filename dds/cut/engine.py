@@ -133,7 +133,7 @@ def prepare() -> Compiled:
     # Only compiled code calls these: without the wrappers for others they compile faster.
     inner: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
     for name, function in plain.items():
-        scope[name] = numba.njit(**inner)(function)
+        scope[name] = _for_any_number(numba.njit(**inner)(function))
     column, table = numba.float64[::1], numba.float64[:, ::1]
     graph, costs, seconds = numba.int64[:, ::1], (table, column, column), [numba.float64] * 4
     signatures = (
@@ -152,6 +152,15 @@ def prepare() -> Compiled:
         except RuntimeError:  # nowhere to write: compile anew in each process
             compiled.append(numba.njit(signature, error_model="numpy")(entry))
     return Compiled(*compiled)
+
+
+def _for_any_number(dispatcher: Any) -> Any:
+    """The function, not compiled anew for each literal number that it is called with."""
+    from numba.types import unliteral
+
+    compile_for = dispatcher.compile
+    dispatcher.compile = lambda kinds: compile_for(tuple(map(unliteral, kinds)))
+    return dispatcher
 
 
 def _int_table(columns: int, size: int) -> NDArray[np.int64]:

@@ -84,6 +84,7 @@ def test_nowhere_to_cache_is_no_error(monkeypatch):
     kind = np.zeros((2, 2))
     fake = SimpleNamespace(njit=njit, int64=kind, float64=kind, boolean=kind)
     monkeypatch.setitem(sys.modules, "numba", fake)
+    monkeypatch.setattr(engine, "_for_any_number", lambda dispatcher: dispatcher)
     monkeypatch.setattr(engine, "numba_installed", lambda: True)
     entries = prepare.__wrapped__()
     assert [entry.__name__ for entry in entries] == ["search", "envelope"]
