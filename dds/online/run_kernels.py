@@ -24,6 +24,8 @@ Runs = tuple[Floats, Floats, Floats, Floats]
 BLOCK, BEFORE, AFTER, ROW, SUMS, WIDTH = 8, 8, 16, 24, 32, 38
 #: Rounding of a price and of the shares that follow from it, relative, and to spare.
 HAIR = 2.0**-43
+#: Plain sums are not trusted nearer than this, relative.
+CLOSE = 1e-10
 
 
 @njit
@@ -166,6 +168,47 @@ def _sum_up(runs: Runs, low: Ints, high: Ints, s: float, found: Ints, sums: Floa
 
 
 @njit
+def _over(
+    runs: Runs, low: Ints, high: Ints, s: float, found: Ints, sums: Floats, capacity: float
+) -> float:
+    """About demand at price s^2 - capacity, > 0 where it does not fit; the rest as in _sum_up.
+
+    Plain sums tell where it is not close.
+    """
+    if s <= 0.0:
+        _sum_up(runs, low, high, s, found, sums)
+        return 0.0 if _fits(sums, s, capacity) else capacity
+    free, held, size = 0.0, 0.0, capacity
+    for r in range(4):
+        run = runs[r]
+        left, right = low[r], high[r]
+        while left < right:
+            middle = (left + right) // 2
+            if run[middle, 0] <= s:
+                left = middle + 1
+            else:
+                right = middle
+        found[r] = left
+        if left > 0:
+            b = left - 1
+            free += run[b, SUMS]
+            held += run[b, SUMS + 3]
+            size += run[b, SUMS] / s + run[b, SUMS + 3]
+            for j in range(BLOCK):
+                if run[b, j] > s:
+                    break
+                before, after = run[b, BEFORE + j], run[b, AFTER + j]
+                free += max(after, 0.0) - max(before, 0.0)
+                held += max(-after, 0.0) - max(-before, 0.0)
+                size += (abs(after) + abs(before)) * (1.0 + 1.0 / s)
+    over = free / s + held - capacity
+    if abs(over) <= CLOSE * size:
+        _sum_up(runs, found, found, s, found, sums)
+        return 0.0 if _fits(sums, s, capacity) else CLOSE * size
+    return over
+
+
+@njit
 def _fits(sums: Floats, s: float, capacity: float) -> bool:
     """Whether ``G / s + H <= capacity``."""
     left = capacity
@@ -203,8 +246,12 @@ def crossing(runs: Runs, capacity: float) -> tuple[float, float, float]:
     for r in range(4):  # by blocks, every probe narrowing all runs
         run = runs[r]
         first, last = low[r], high[r]
+        more, less, probes = 0.0, 0.0, 0
         while first < last:
             middle = (first + last) // 2
+            probes += 1
+            if more > 0.0 > less and probes % 3 > 0:  # where a line through both ends crosses 0
+                middle = min(first + int((last - first) * (more / (more - less))), last - 1)
             s = run[middle, 0]
             if s >= above:
                 last = middle
@@ -213,14 +260,14 @@ def crossing(runs: Runs, capacity: float) -> tuple[float, float, float]:
             high[r] = last
             if middle + 1 < last and run[middle + 1, 0] > s:
                 high[r] = middle + 1
-            _sum_up(runs, low, high, s, found, sums)
-            if _fits(sums, s, capacity):
-                above = s
+            over = _over(runs, low, high, s, found, sums, capacity)
+            if over <= 0.0:
+                above, less = s, over
                 for q in range(4):
                     high[q] = min(high[q], found[q])
                 last = middle
             else:
-                below = s
+                below, more = s, over
                 for q in range(4):
                     low[q] = max(low[q], found[q])
                 first = low[r]
@@ -237,8 +284,7 @@ def crossing(runs: Runs, capacity: float) -> tuple[float, float, float]:
                 left = middle + 1
                 continue
             if s < above:
-                _sum_up(runs, low, high, s, found, sums)
-                if not _fits(sums, s, capacity):
+                if _over(runs, low, high, s, found, sums, capacity) > 0.0:
                     below = s
                     left = middle + 1
                     continue
