@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
 from dds.market.numbers import Floats, Ints
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["allocations", "from_arrow", "read_parquet", "to_arrow", "write_parquet"]
 
-#: Clients written at a time: their matrices fit into the cache while they are transposed.
+#: Clients converted at a time: their matrices fit into the cache while they are transposed.
 _ROWS = 1 << 14
 _PIECES = ("base_latency_s", "server_work_s")
 #: Columns of one number per client; those that may be missing have a default.
@@ -83,11 +84,10 @@ def from_arrow(data: Any) -> ClientTable:
             "need a pyarrow.Table, or a data frame that exports one"
         ) from None
     _check_columns(table.column_names)
-    sizes, base, work = _pieces(pa, table)
-    starts = np.cumsum(sizes) - sizes
+    base, work = _pieces(pa, table)
     return ClientTable.from_arrays(
-        _matrix(sizes, starts, base, math.inf),
-        _matrix(sizes, starts, work, 1.0),
+        base,
+        work,
         names=_names(pa, table),
         copy=False,
         **{name: _numbers(pa, table, name, default) for name, default in _NUMBERS.items()},
@@ -201,7 +201,7 @@ def _numbers(pa: Any, table: Any, name: str, default: float | None) -> Floats:
     _need(name, column.type, "numbers", good=_is_number(pa, column.type))
     if column.null_count and default is None:
         raise InvalidInput(f"clients[{_first(column.is_null())}]: {name} is null; need a number")
-    column = column.cast(pa.float64(), safe=False)
+    column = _cast(pa, column, pa.float64())
     values: Floats = (column.fill_null(default) if column.null_count else column).to_numpy()
     return values
 
@@ -214,7 +214,7 @@ def _names(pa: Any, table: Any) -> list[str] | None:
     kind = _plain(pa, column.type)
     text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     _need("name", column.type, "text", good=any(is_text(kind) for is_text in text))
-    column = column.cast(pa.large_string(), safe=False).fill_null("")
+    column = _cast(pa, column, pa.large_string()).fill_null("")
     try:
         names: list[str] = column.to_pylist()
     except UnicodeDecodeError:
@@ -231,30 +231,35 @@ def _is_text(value: bytes) -> bool:
     return True
 
 
-def _pieces(pa: Any, table: Any) -> tuple[Ints, Floats, Floats]:
-    """How many pieces each client lists; their A and W, end to end, (inf, 1) for null."""
-    (sizes, base), (others, work) = (_lists(pa, table, name) for name in _PIECES)
+def _pieces(pa: Any, table: Any) -> tuple[Floats, Floats]:
+    """A and W of every piece, K x N, (inf, 1) where a client has none."""
+    import pyarrow.compute as pc
+
+    sizes, others = (_lengths(pa, table, name) for name in _PIECES)
     if not np.array_equal(sizes, others):
         i = int((sizes != others).argmax())
         raise InvalidInput(
             f"clients[{i}]: base_latency_s lists {sizes[i]} pieces and server_work_s {others[i]}; "
             "need as many"
         )
-    if base.null_count or work.null_count:
-        missing, also = (values.is_null().to_numpy() for values in (base, work))
-        if not np.array_equal(missing, also):
-            at = int((missing != also).argmax())
-            i = int(np.searchsorted(np.cumsum(sizes), at, side="right"))
-            raise InvalidInput(
-                f"clients[{i}]: {_PIECES[int(also[at])]} is null for a piece whose other number "
-                "is not; need null in both, or neither"
-            )
-        base, work = base.fill_null(math.inf), work.fill_null(1.0)
-    return sizes, base.to_numpy(), work.to_numpy()
+    shape = sizes.max(initial=0), len(sizes)
+    base, work = np.full(shape, math.inf), np.ones(shape)
+    start = 0
+    for batch in table.select(_PIECES).to_batches(max_chunksize=_ROWS):
+        rows = slice(start, start + len(batch))
+        # Not a cast of the lists: that of pyarrow 26 gets the last list of a view wrong.
+        values = [pc.list_flatten(lists).cast(pa.float64(), safe=False) for lists in batch.columns]
+        if any(flat.null_count for flat in values):
+            missing, also = (np.asarray(flat.is_null()) for flat in values)
+            _check_nulls(missing, also, sizes[rows], start)
+        for matrix, flat, filler in zip((base, work), values, (math.inf, 1.0), strict=True):
+            _fill(matrix[:, rows], sizes[rows], flat.fill_null(filler).to_numpy())
+        start = rows.stop
+    return base, work
 
 
-def _lists(pa: Any, table: Any, name: str) -> tuple[Ints, Any]:
-    """One column of lists: how long each is, and what they hold end to end, as doubles."""
+def _lengths(pa: Any, table: Any, name: str) -> Ints:
+    """How many numbers each client lists in one column."""
     import pyarrow.compute as pc
 
     column = table.column(name)
@@ -264,23 +269,43 @@ def _lists(pa: Any, table: Any, name: str) -> tuple[Ints, Any]:
     _need(name, column.type, "lists of numbers", good=good)
     if column.null_count:
         raise InvalidInput(f"clients[{_first(column.is_null())}]: {name} is null; need a list")
-    # Not a cast of the lists: that of pyarrow 26 gets the last list of a view wrong.
-    sizes = pc.list_value_length(column).to_numpy().astype(np.int64)
-    return sizes, pc.list_flatten(column).cast(pa.float64(), safe=False)
+    lengths: Ints = pc.list_value_length(column).to_numpy().astype(np.int64)
+    return lengths
 
 
-def _matrix(sizes: Ints, starts: Ints, flat: Floats, filler: float) -> Floats:
-    """Lists end to end as a K x N matrix."""
-    matrix = np.full((sizes.max(initial=0), len(sizes)), filler)
+def _check_nulls(base: NDArray[np.bool_], work: NDArray[np.bool_], sizes: Ints, start: int) -> None:
+    """Both numbers of a piece are null or neither is, from client ``start`` on."""
+    if not np.array_equal(base, work):
+        at = int((base != work).argmax())
+        i = start + int(np.searchsorted(np.cumsum(sizes), at, side="right"))
+        raise InvalidInput(
+            f"clients[{i}]: {_PIECES[int(work[at])]} is null for a piece whose other number is "
+            "not; need null in both, or neither"
+        )
+
+
+def _fill(matrix: Floats, sizes: Ints, flat: Floats) -> None:
+    """Write lists, end to end, into the columns of a matrix."""
+    starts = np.cumsum(sizes) - sizes
     for k, row in enumerate(matrix):
         rows = np.flatnonzero(sizes > k)
         row[rows] = flat[starts[rows] + k]
-    return matrix
 
 
 def _need(name: str, kind: Any, what: str, *, good: bool) -> None:
     if not good:
         raise InvalidInput(f"column {name!r}: need {what}, not {kind}")
+
+
+def _cast(pa: Any, column: Any, kind: Any) -> Any:
+    """A column as another type, and no longer a dictionary."""
+    if not pa.types.is_dictionary(column.type):
+        return column.cast(kind, safe=False)
+    # Not a cast of the column: there is none for every type of text in a dictionary.
+    return pa.chunked_array(
+        [chunk.dictionary.cast(kind, safe=False).take(chunk.indices) for chunk in column.chunks],
+        kind,
+    )
 
 
 def _plain(pa: Any, kind: Any) -> Any:

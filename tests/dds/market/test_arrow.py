@@ -142,6 +142,15 @@ def test_large_tables_go_out_in_parts(large: ClientTable, tmp_path: Path) -> Non
     same(ClientTable.read_parquet(tmp_path / "groups.parquet"), large)
 
 
+def test_a_wrong_row_far_down_is_named(large: ClientTable) -> None:
+    rows = large.to_arrow().drop_columns(["server_work_s"])
+    lists = large.to_arrow().column("server_work_s").to_pylist()
+    far = 2 * arrow._ROWS + 3
+    lists[far] = [None] * len(lists[far])
+    with pytest.raises(InvalidInput, match=rf"clients\[{far}\]: server_work_s is null for a"):
+        ClientTable.from_arrow(rows.append_column("server_work_s", pa.array(lists)))
+
+
 def test_any_part_of_a_table_is_a_table(large: ClientTable) -> None:
     for start, stop in ((5, 17_000), (16_384, 16_385), (32_770, 32_773), (9, 9)):
         part = large.to_arrow().slice(start, stop - start)
@@ -176,6 +185,13 @@ FORMS: dict[str, dict[str, Any]] = {
     "decimals": {"value_of_time": pa.array([Decimal("1.0"), Decimal("2.0"), Decimal("4.0")])},
     "dictionary of numbers": {"rate": COLUMN["rate"].dictionary_encode()},
     "dictionary of names": {"name": COLUMN["name"].dictionary_encode()},
+    "dictionary of text views": {
+        "name": pa.DictionaryArray.from_arrays(
+            pa.array([2, 0, 1], pa.uint32()), pa.array(["b", "a c", "a"], pa.string_view())
+        )
+    },
+    "decimals of many digits": {"rate": COLUMN["rate"].cast(pa.decimal256(40, 6))},
+    "half precision": {"rate": COLUMN["rate"].cast(pa.float16())},
     "large text": {"name": COLUMN["name"].cast(pa.large_string())},
     "text views": {"name": COLUMN["name"].cast(pa.string_view())},
     "chunks": {
