@@ -4,8 +4,9 @@
 exactly, in compiled code, until a whole sweep finds nobody who gains more than 1e-9 of its
 cost.  It keeps everybody's latency, so that a client that stays costs no division, and it
 solves only the pieces that could win: no piece costs less than at the price without oneself.
+It starts from nobody having anything, or, ``warm``, from about what price-takers would buy.
 
-``bisection`` clears a market of price-takers: one compiled pass adds up demand at a price,
+``bisection`` solves a market of price-takers: one compiled pass adds up demand at a price,
 and the price is bisected, in logarithms, until floats end.
 """
 
@@ -167,12 +168,67 @@ class Swept:
     settled: bool
 
 
-def sequential(table: ClientTable, tariff: Tariff, *, limit: float = math.inf) -> Swept:
-    """Best response in turn, from nobody having anything, given up after ``limit`` seconds."""
+@jit
+def _demand(base, root, value, low, high, local, price, shares, latencies):
+    """Fill in every price-taker's share and latency; the sum of the shares."""
+    total = 0.0
+    for i in range(len(value)):
+        w = value[i]
+        unit = math.sqrt(price / w)
+        cost, share, latency = local[i], 0.0, local[i]
+        for k in range(len(base)):
+            floor = base[k, i] + 2.0 * unit * root[k, i]
+            if floor < cost:
+                f = min(max(root[k, i] / unit, low[i]), high[i])
+                wait = base[k, i] + root[k, i] * root[k, i] / f
+                spent = wait + f * price / w
+                if spent < cost:
+                    cost, share, latency = spent, f, wait
+        shares[i], latencies[i] = share, latency
+        total += share
+    return total
+
+
+def bisection(
+    table: ClientTable, tariff: Tariff, *, precision: float = 0.0
+) -> tuple[float, Floats, Floats]:
+    """Price, shares and latencies where price-takers' demand falls below supply.
+
+    The price is found to ``precision``, relative, or as well as floats can.
+    """
+    columns = (table.base, table.root_work, table.value, table.low, table.high, table.local_base)
+    shares, latencies = np.empty(len(table)), np.empty(len(table))
+
+    def too_cheap(price: float) -> bool:
+        return bool(_demand(*columns, price, shares, latencies) > tariff.supply(price))
+
+    low = high = 1.0
+    while not too_cheap(low):
+        low /= 4.0
+    while too_cheap(high):
+        high *= 4.0
+    while high - low > precision * low and low < (middle := math.sqrt(low * high)) < high:
+        if too_cheap(middle):
+            low = middle
+        else:
+            high = middle
+    _demand(*columns, high, shares, latencies)
+    return high, shares, latencies
+
+
+def sequential(
+    table: ClientTable, tariff: Tariff, *, warm: bool = False, limit: float = math.inf
+) -> Swept:
+    """Best response in turn until nobody moves, given up after ``limit`` seconds.
+
+    warm: begin with what price-takers buy, found to 1e-4, instead of with nothing.
+    """
+    start = time.perf_counter()
     price_of, share_of, terms = _compiled(tariff)
     shares, latencies = np.zeros(len(table)), table.local_base.copy()
+    if warm:
+        _, shares, latencies = bisection(table, tariff, precision=1e-4)
     sweeps = moves = 0
-    start = time.perf_counter()
     while True:
         moved, _ = _sweep(
             table.base, table.root_work, table.value, table.low, table.high, table.local_base,
@@ -182,41 +238,3 @@ def sequential(table: ClientTable, tariff: Tariff, *, limit: float = math.inf) -
         sweeps, moves = sweeps + 1, moves + moved
         if not moved or time.perf_counter() - start > limit:
             return Swept(shares, sweeps, moves, not moved)
-
-
-@jit
-def _demand(base, root, value, low, high, local, price, shares):
-    """Fill in every price-taker's share; their sum."""
-    total = 0.0
-    for i in range(len(value)):
-        w = value[i]
-        unit = math.sqrt(price / w)
-        cost, share = local[i], 0.0
-        for k in range(len(base)):
-            floor = base[k, i] + 2.0 * unit * root[k, i]
-            if floor < cost:
-                f = min(max(root[k, i] / unit, low[i]), high[i])
-                spent = base[k, i] + root[k, i] * root[k, i] / f + f * price / w
-                if spent < cost:
-                    cost, share = spent, f
-        shares[i] = share
-        total += share
-    return total
-
-
-def bisection(table: ClientTable, capacity: float) -> tuple[float, Floats]:
-    """The price of ``capacity`` cores and everybody's share: demand just below capacity."""
-    columns = (table.base, table.root_work, table.value, table.low, table.high, table.local_base)
-    shares = np.empty(len(table))
-    low = high = 1.0
-    while _demand(*columns, low, shares) <= capacity:
-        low /= 4.0
-    while _demand(*columns, high, shares) > capacity:
-        high *= 4.0
-    while low < (middle := math.sqrt(low * high)) < high:
-        if _demand(*columns, middle, shares) > capacity:
-            low = middle
-        else:
-            high = middle
-    _demand(*columns, high, shares)
-    return high, shares

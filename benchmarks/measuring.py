@@ -13,6 +13,7 @@ import gc
 import importlib.metadata
 import importlib.util
 import json
+import math
 import multiprocessing
 import os
 import platform
@@ -29,7 +30,7 @@ from typing import Any
 
 __all__ = [
     "Apart", "Spread", "apart", "arguments", "count", "installed", "interleaved", "machine",
-    "peak_mib", "progress", "ratio", "text_table", "write_json",
+    "machine_line", "peak_mib", "progress", "ratio", "text_table", "write_json",
 ]  # fmt: skip
 
 
@@ -54,12 +55,12 @@ class Spread:
 
 
 def interleaved(
-    calls: Mapping[str, Callable[[], object]], repeats: int
+    calls: Mapping[str, Callable[[], object]], repeats: int, budget: float = math.inf
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
     """Seconds of each call in each round, and what each returned last.
 
-    One round runs all of them, the next one in another order.  Garbage is collected before
-    the clock starts.
+    One round runs all of them, the next one in another order; after two rounds no other one
+    begins if it would end past ``budget`` seconds.  Garbage is collected before the clock starts.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     results: dict[str, Any] = {}
@@ -71,6 +72,9 @@ def interleaved(
             start = time.perf_counter()
             results[name] = calls[name]()
             seconds[name].append(time.perf_counter() - start)
+        spent = sum(map(sum, seconds.values()))
+        if turn > 0 and spent * (turn + 2) / (turn + 1) > budget:
+            break
     return seconds, results
 
 
@@ -109,7 +113,7 @@ def apart(function: Callable[..., Any], *args: Any, limit: float) -> Apart:
 def _answer(to: Connection, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
     try:
         to.send(Apart(function(*args)))
-    except Exception as error:  # noqa: BLE001 -- whatever a peer raises goes into the report
+    except Exception as error:  # whatever a peer raises goes into the report
         lines = str(error).strip().splitlines() or [""]
         to.send(Apart(failure=f"{type(error).__name__}: {lines[0][:120]}"))
 
@@ -160,7 +164,8 @@ def machine_line(found: Mapping[str, Any]) -> str:
 def count(text: str) -> int:
     """A whole number that may carry an SI suffix: 500, 200k, 1M."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([kM]?)", text)
-    if found is None or (number := round(float(found[1]) * {"": 1, "k": 1e3, "M": 1e6}[found[2]])) < 1:
+    number = round(float(found[1]) * {"": 1, "k": 1e3, "M": 1e6}[found[2]]) if found else 0
+    if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no count; write for example 200k or 1M")
     return number
 
