@@ -1,4 +1,4 @@
-"""A thousand seeded cells: is the recommended mechanism ever worse than a rule of thumb?
+"""A thousand seeded cells: the recommended mechanism against every rule of thumb.
 
     python benchmarks/study.py [--cells 1000] [--seed 1] [--jobs 2] [--json FILE]
 

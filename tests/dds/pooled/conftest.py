@@ -96,6 +96,20 @@ def total(instance: Instance, profile: Sequence[int]) -> Fraction | None:
     )
 
 
+def latency(instance: Instance, profile: Sequence[int], i: int) -> Fraction | None:
+    """T_i, exactly; None if the server is overloaded and client i uses it."""
+    chosen = [c.frontier.pieces[k] for c, k in zip(instance.clients, profile, strict=True)]
+    base, work = Fraction(chosen[i].base_latency), Fraction(chosen[i].server_work)
+    if not work:
+        return base
+    load = sum(
+        Fraction(c.rate) * Fraction(p.server_work)
+        for c, p in zip(instance.clients, chosen, strict=True)
+    )
+    x = slowdown(instance.server, load / Fraction(instance.server.capacity))
+    return None if x is None else base + work * x
+
+
 def own_cost(instance: Instance, profile: Sequence[int], i: int) -> Fraction | None:
     """J_i: the client's own w T plus what the others' w T would fall by if it were not there."""
     whole = total(instance, profile)

@@ -246,6 +246,6 @@ def test_who_must_offload_fits_or_is_refused() -> None:
         ([replace(c, name="a") for c in cameras(2)], Pool(1), r"clients\[1\].name repeats 'a'"),
     ],
 )
-def test_wrong_arguments(clients, server, said: str) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_arguments(clients, server, said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         pooled(clients, server)

@@ -90,7 +90,7 @@ def test_versions_tell_curves_apart() -> None:
     ("make", "said"),
     [
         (lambda: ProcessorSharing(0), "cores is 0"),
-        (lambda: ProcessorSharing(2, width=1.0), "width is 1.0"),  # type: ignore[arg-type]
+        (lambda: ProcessorSharing(2, width=1.0), "width is 1.0"),
         (lambda: ProcessorSharing(3, width=2), "does not divide"),
         (lambda: ProcessorSharing(2048), "1024 lanes"),
         (lambda: Measured((0.0,), (1.0,)), "at least 2"),
@@ -102,9 +102,9 @@ def test_versions_tell_curves_apart() -> None:
         (lambda: Pool(0.0), "capacity"),
         (lambda: Pool(1.5), "whole cores"),
         (lambda: Pool(4, ProcessorSharing(2)), "of 2 cores"),
-        (lambda: Pool(4, 2.0), "ProcessorSharing"),  # type: ignore[arg-type]
+        (lambda: Pool(4, 2.0), "ProcessorSharing"),
     ],
 )
-def test_what_is_no_curve_is_refused(make, said: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_no_curve_is_refused(make, said: str) -> None:
     with pytest.raises(InvalidInput, match=said):
         make()
