@@ -1,227 +1,320 @@
-"""Time of a WHOLE frontier over the time of ONE minimum cut by other libraries, same run.
+"""A whole frontier, and a whole hull, over ONE minimum cut by other libraries.
 
-    python benchmarks/frontier.py [--uplink 18.88 ...] [--models resnet50 ...] [--json FILE]
+For each model and link the public call `dds.frontier(graph, local, work, link)`, given
+arrays of seconds per operator: it checks them, searches for all pieces and returns the
+objects. Compiled, where numba is installed, and in plain Python. Against one cut at one
+share by networkx (preflow-push), scipy (Dinic; flow only, 32 bits), ortools, igraph and
+PyMaxflow, whichever can be imported, each asked in two ways:
 
-For each zoo model, compiled (where numba is installed) and in plain Python:
-`search`, from arrays of seconds to all pieces as columns, and `frontier`, the public
-call, which also checks its input and makes the objects. Against one s-t cut at one
-share by networkx (preflow-push), scipy (Dinic, 32-bit capacities) and, where
-importable, ortools; only solving and reading off the cut is timed. What depends on
-the graph alone is prepared for everybody before the clock starts: for us `network`,
-for the peers their solver object, CSR matrix or DiGraph, even with the capacities of
-this very link in it. The peers get the network as it is usually written: one node
-per operator and tensor.
+    solve         the library's object holds the network already; solve, read off the cut
+    from arrays   from the arrays that we are given too: capacities, object, solve, read off
 
-Every time is the median over repeats, with the 10th to 90th percentile in
-brackets. A ratio below 1 means the whole frontier is cheaper than one cut.
+What depends on the graph alone is prepared for everybody before the clock starts. The
+peers get the network as it is usually written, one node per operator and tensor.
+
+Then hulls: time, size and minimum cuts, a client's frontier from a hull, and a check
+against cuts at random links and shares. Then growth with the number of operators, with
+the exponent of the best power law (least squares of logarithms).
+
+Calls take turns; a number is the median over rounds with its quartiles, a ratio is taken
+within each round. A ratio below 1 means the whole frontier is cheaper than one cut.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
-import json
-import statistics
+import functools
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import networkx
 import numpy as np
-import scipy.sparse.csgraph
-from networkx.algorithms.flow import preflow_push
+from cut_peers import PEERS, Call, PlainNetwork, peers
+from measuring import (
+    Spread,
+    arguments,
+    installed,
+    machine,
+    machine_line,
+    progress,
+    ratio,
+    text_table,
+    write_json,
+)
+from models import residual, transformer, zoo
 
 from dds.compiled import numba_installed
 from dds.costs import DEVICES, Link, operator_times
-from dds.cut import frontier
-from dds.cut.engine import run
+from dds.cut import frontier, hull, min_cut, prepare
 from dds.cut.network import network
-from dds.model import ModelGraph, load_model
-from dds.model.zoo import NAMES, topology
+from dds.model import ModelGraph
+from dds.model.zoo import NAMES
 from dds.units import parse_bandwidth
 
-SHARE = 1.0
-Arc = tuple[int, int, float]
+EXAMPLES = """  python benchmarks/frontier.py --json frontier.json
+  python benchmarks/frontier.py --models resnet50 transformer --uplink 1.1 18.88 --checks 1000
+  python benchmarks/frontier.py --quick"""
+LARGE = "transformer"  # of 1 500 operators
+DEVICE_TYPES = ("raspberry-pi-3b", "phone")
+#: Calls are repeated within a round for about so long; from SLOW on they have few rounds.
+BATCH_S, SLOW_S, FEW = 4e-4, 2e-2, 3
+
+Times = dict[str, list[float]]
 
 
-@dataclass(frozen=True)
-class Timing:
-    """Seconds per call: median and percentiles."""
-
-    median: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.median * 1e3:.3g} [{self.low * 1e3:.3g}, {self.high * 1e3:.3g}]"
+@functools.cache
+def model(name: str) -> ModelGraph:
+    """A zoo model or the large transformer."""
+    return transformer(1500) if name == LARGE else zoo(name)
 
 
-def measure(call: Callable[[], object], budget: float) -> Timing:
-    """Repeat a call for about budget seconds, at least 5 times after one to warm up."""
-    call()
-    seconds: list[float] = []
-    while len(seconds) < 5 or sum(seconds) < budget:
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    low, *_, high = statistics.quantiles(seconds, n=10)
-    return Timing(statistics.median(seconds), low, high)
+def seconds_of(graph: ModelGraph, device: str = DEVICE_TYPES[0]) -> tuple[Any, Any]:
+    """Seconds per operator on the device and on the server."""
+    return operator_times(graph, DEVICES[device]), operator_times(graph, DEVICES["edge-core"])
 
 
-def plain_arcs(graph: ModelGraph, local: np.ndarray, work: np.ndarray, link: Link) -> list[Arc]:
-    """The textbook network: (tail, head, seconds); node 0 the device, node 1 the server."""
-    arcs: list[Arc] = []
-    for v, operator in enumerate(graph.operators):
-        back = sum(graph.tensors[t].bytes for t in operator.outputs if t in graph.outputs)
-        arcs.append((0, v + 2, work[v] / SHARE + back / link.downlink))
-        arcs.append((v + 2, 1, local[v]))
-        arcs.extend((v + 2, p + 2, np.inf) for p in graph.predecessors[v])
-    for t, consumers in enumerate(graph.consumers):
-        if consumers:
-            node = 2 + len(graph.operators) + t
-            made_by = graph.producer[t]
-            seconds = graph.tensors[t].bytes / link.uplink
-            arcs.append((made_by + 2 if made_by >= 0 else 0, node, seconds))
-            arcs.extend((node, v + 2, np.inf) for v in consumers)
-    return arcs
+def turns(calls: Mapping[str, Call], rounds: int) -> Times:
+    """Seconds per call, in each round; calls take turns, every other round backwards."""
+    batches: dict[str, int] = {}
+    found: Times = {name: [] for name in calls}
+    for name, call in calls.items():
+        timed(call, 1)  # warm
+        batches[name] = max(1, min(200, int(BATCH_S / max(timed(call, 1), 1e-7))))
+    names = list(calls)
+    for turn in range(rounds):
+        for name in names if turn % 2 == 0 else reversed(names):
+            if turn < FEW or found[name][0] < SLOW_S:
+                found[name].append(timed(calls[name], batches[name]))
+    return found
 
 
-def integers(arcs: list[Arc], most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tails, heads and integer capacities whose finite ones add up to at most most."""
-    seconds = np.array([cost for _, _, cost in arcs])
-    finite = seconds[np.isfinite(seconds)].sum()
-    capacity = np.where(np.isfinite(seconds), seconds / finite, 1.0) * most
-    tails = np.array([tail for tail, _, _ in arcs])
-    heads = np.array([head for _, head, _ in arcs])
-    return tails, heads, capacity.astype(np.int64)
+def timed(call: Call, times: int) -> float:
+    """Mean seconds of so many calls in a row."""
+    run = call.run
+    given = [call.prepare() for _ in range(times)]
+    start = time.perf_counter()
+    for arguments_ in given:
+        run(*arguments_)
+    return (time.perf_counter() - start) / times
 
 
-def networkx_cut(arcs: list[Arc]) -> Callable[[], object]:
-    """One cut by networkx, ready to be timed."""
-    flow = networkx.DiGraph()
-    for tail, head, capacity in zip(*integers(arcs, 2**60), strict=True):
-        flow.add_edge(int(tail), int(head), capacity=int(capacity))
-    return lambda: networkx.minimum_cut(flow, 0, 1, flow_func=preflow_push)
+def engines() -> list[str]:
+    """How the search can run here."""
+    return ["numba", "python"] if numba_installed() else ["python"]
 
 
-def scipy_cut(arcs: list[Arc]) -> Callable[[], object]:
-    """One cut by scipy, ready to be timed."""
-    tails, heads, capacity = integers(arcs, 2**30)
-    size = int(max(tails.max(), heads.max())) + 1
-    # Parallel arcs would be added up and overflow 32 bits; the network has none.
-    matrix = scipy.sparse.csr_matrix((capacity.astype(np.int32), (tails, heads)), (size, size))
-    return lambda: scipy.sparse.csgraph.maximum_flow(matrix, 0, 1)
-
-
-def ortools_cut(arcs: list[Arc]) -> Callable[[], object]:
-    """One cut by ortools, ready to be timed."""
-    from ortools.graph.python import max_flow
-
-    solver = max_flow.SimpleMaxFlow()
-    solver.add_arcs_with_capacity(*integers(arcs, 2**60))
-
-    def cut() -> object:
-        if solver.solve(0, 1) != solver.OPTIMAL:
-            raise RuntimeError("ortools found no optimum")
-        return solver.get_source_side_min_cut()
-
-    return cut
-
-
-def compare(name: str, link: Link, budget: float) -> dict[str, object]:
-    """One row: every time for one model and link."""
-    graph = load_model(topology(name))
-    local = operator_times(graph, DEVICES["raspberry-pi-3b"])
-    work = operator_times(graph, DEVICES["edge-core"])
+def compare(name: str, link: Link, rounds: int) -> dict[str, Any]:
+    """Every time for one model and link."""
+    graph = model(name)
+    local, work = seconds_of(graph)
     start = time.perf_counter()
     network(graph)
-    prepare = time.perf_counter() - start
-    arcs = plain_arcs(graph, local, work, link)
-    row: dict[str, object] = {
+    prepared = time.perf_counter() - start
+    plain = PlainNetwork(graph)
+    calls = {}
+    for engine in engines():
+        calls[engine] = Call(functools.partial(frontier, graph, local, work, link, engine=engine))
+    for peer_name, peer in peers().items():
+        ready, whole = peer.calls(plain, local, work, link)
+        calls[f"{peer_name} solve"] = ready
+        calls[f"{peer_name} from arrays"] = whole
+    found = turns(calls, rounds)
+    return {
         "model": name,
-        "uplink_bytes_per_s": link.uplink,
         "operators": len(graph.operators),
+        "uplink_bytes_per_s": link.uplink,
         "pieces": len(frontier(graph, local, work, link).pieces),
-        "prepare_s": prepare,
+        "prepare_once_s": prepared,
+        "seconds": {name: Spread.of(times) for name, times in found.items()},
+        "ratios": ratios(found),
     }
-    engines = ["python", "numba"] if numba_installed() else ["python"]
-    calls: dict[str, Callable[[], object]] = {}
-    for engine in engines:
-        calls[engine] = lambda e=engine: frontier(graph, local, work, link, engine=e)
-        calls[f"{engine} search"] = lambda e=engine: run(
-            network(graph), local, work, link, 0.0, True, e
+
+
+def ratios(found: Times) -> dict[str, Spread]:
+    """Each engine over each way to ask each peer."""
+    return {
+        f"{engine} / {other}": ratio(found[engine][: len(found[other])], found[other])
+        for engine in engines()
+        for other in found
+        if other not in engines()
+    }
+
+
+def hull_row(name: str, device: str, rounds: int, checks: int, seed: int) -> dict[str, Any]:
+    """One hull: time, size, and how far its latencies are from those of cuts made anew."""
+    graph = model(name)
+    local, work = seconds_of(graph, device)
+    made = hull(graph, local, work)
+    link = Link(18.88e6 / 8, 2 * 18.88e6 / 8, 0.01)
+    calls: dict[str, Call] = {
+        f"hull {engine}": Call(functools.partial(hull, graph, local, work, engine=engine))
+        for engine in engines()
+    }
+    calls["its frontier"] = Call(functools.partial(made.frontier, link))
+    found = turns(calls, rounds)
+    rng = np.random.default_rng(seed)
+    worst = 0.0
+    for _ in range(checks):
+        up, down = 10.0 ** rng.uniform(3.0, 10.0, 2)
+        drawn = Link(up, down, float(rng.choice([0.0, 0.001, 0.1])))
+        share = 10.0 ** rng.uniform(-5.0, 5.0)
+        least = min_cut(graph, local, work, drawn, share).latency(share)
+        worst = max(worst, abs(made.frontier(drawn).latency(share) / least - 1.0))
+    return {
+        "model": name,
+        "device": device,
+        "operators": len(graph.operators),
+        "cuts": len(made),
+        "minimum_cuts": made.calls,
+        "complete": made.complete,
+        "seconds": {key: Spread.of(times) for key, times in found.items()},
+        "checks": checks,
+        "worst_relative_difference": worst,
+    }
+
+
+def growth_row(family: str, operators: int, rounds: int) -> dict[str, Any]:
+    """Times at one size."""
+    graph = residual(operators) if family == "residual" else transformer(operators)
+    local, work = seconds_of(graph)
+    link = Link(18.88e6 / 8, 2 * 18.88e6 / 8, 0.01)
+    calls = {}
+    for engine in engines()[:1]:
+        calls[f"frontier {engine}"] = Call(
+            functools.partial(frontier, graph, local, work, link, engine=engine)
         )
-    calls["networkx"] = networkx_cut(arcs)
-    calls["scipy"] = scipy_cut(arcs)
-    if importlib.util.find_spec("ortools"):
-        calls["ortools"] = ortools_cut(arcs)
-    row |= {key: measure(call, budget) for key, call in calls.items()}
-    return row
+        calls[f"hull {engine}"] = Call(functools.partial(hull, graph, local, work, engine=engine))
+    for name, peer in peers().items():
+        if name in ("ortools", "PyMaxflow"):
+            calls[f"{name} solve"] = peer.calls(PlainNetwork(graph), local, work, link)[0]
+    return {
+        "family": family,
+        "operators": len(graph.operators),
+        "cuts": len(hull(graph, local, work)),
+        "seconds": {name: Spread.of(times) for name, times in turns(calls, rounds).items()},
+    }
+
+
+def exponents(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Per call the slope of log seconds over log operators, from 100 operators on."""
+    large = [row for row in rows if row["operators"] >= 90]
+    if len(large) < 2:
+        return {}
+    sizes = np.log([row["operators"] for row in large])
+    return {
+        name: float(np.polyfit(sizes, np.log([r["seconds"][name].median for r in large]), 1)[0])
+        for name in large[0]["seconds"]
+    }
+
+
+def ms(spread: Spread) -> str:
+    """Seconds as milliseconds."""
+    return f"{1e3 * spread.median:.3g} [{1e3 * spread.low:.3g}, {1e3 * spread.high:.3g}]"
+
+
+def print_cuts(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Times and ratios of frontiers, and the ratios over all rows."""
+    for row in rows:
+        uplink = row["uplink_bytes_per_s"] * 8e-6
+        print(
+            f"\n{row['model']}, {row['operators']} operators, uplink {uplink:g} Mbit/s, "
+            f"{row['pieces']} pieces; prepared once in {1e3 * row['prepare_once_s']:.1f} ms"
+        )
+        lines = [
+            [name, ms(spread), *(
+                f"{row['ratios'][f'{engine} / {name}'].median:.3g}" if name not in engines() else ""
+                for engine in engines()
+            )]
+            for name, spread in row["seconds"].items()
+        ]  # fmt: skip
+        print(text_table(["", "ms [quartiles]", *(f"{e} /" for e in engines())], lines))
+    print(f"\nWhole frontier over one cut, over {len(rows)} models and links")
+    lines = []
+    for name in rows[0]["ratios"]:
+        medians = [row["ratios"][name].median for row in rows]
+        worst = max(rows, key=lambda row: row["ratios"][name].median)
+        low, middle, high = np.percentile(medians, [25, 50, 75])
+        lines.append(
+            [name, f"{middle:.3g} [{low:.3g}, {high:.3g}]", f"{max(medians):.3g}", worst["model"]]
+        )
+    print(text_table(["", "median [quartiles]", "worst", "at"], lines))
+
+
+def print_hulls(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The hulls."""
+    print("\nHulls, any link of at least 1 kB/s: ms [quartiles]")
+    names = list(rows[0]["seconds"])
+    print(
+        text_table(
+            ["", "device", "cuts", "min-cuts", *names, "checks", "worst difference"],
+            [
+                [row["model"], row["device"], str(row["cuts"]), str(row["minimum_cuts"]),
+                 *(ms(row["seconds"][name]) for name in names),
+                 str(row["checks"]), f"{row['worst_relative_difference']:.1e}"]
+                for row in rows
+            ],
+        )
+    )  # fmt: skip
+
+
+def print_growth(rows: Sequence[Mapping[str, Any]], fitted: Mapping[str, float]) -> None:
+    """Times by size, and the fitted exponents."""
+    names = list(rows[0]["seconds"])
+    print(f"\nGrowth, {rows[0]['family']}: ms [quartiles]")
+    lines = [
+        [str(row["operators"]), str(row["cuts"]), *(ms(row["seconds"][name]) for name in names)]
+        for row in rows
+    ]
+    last = ["exponent", "", *(f"{fitted[name]:.2f}" if name in fitted else "" for name in names)]
+    print(text_table(["operators", "hull cuts", *names], [*lines, last]))
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=NAMES, choices=NAMES, metavar="NAME")
-    parser.add_argument("--uplink", nargs="+", default=["5.85", "18.88", "100"], metavar="MBIT/S")
-    parser.add_argument("--budget", type=float, default=0.2, help="seconds per entry (0.2)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
+    """Print the tables."""
+    parser = arguments(__doc__, EXAMPLES)
+    models, uplinks = [*NAMES, LARGE], ["5.85", "18.88", "100"]
+    add = parser.add_argument
+    add("--models", nargs="+", default=models, choices=models, metavar="NAME",
+        help=f"of the zoo, or {LARGE} (all)")  # fmt: skip
+    add("--uplink", nargs="+", default=uplinks, metavar="MBIT/S",
+        help="downlinks are twice as fast (5.85 18.88 100)")  # fmt: skip
+    add("--rounds", type=int, default=15, help="of all calls in turn (15)")
+    add("--checks", type=int, default=10_000,
+        help="random links and shares to check each hull at (10000)")  # fmt: skip
     args = parser.parse_args()
-    rows = []
-    for uplink in args.uplink:
+    rounds, checks = (3, 100) if args.quick else (args.rounds, args.checks)
+    here = machine("networkx", "scipy", "ortools", "igraph", "PyMaxflow")
+    print(machine_line(here))
+    for peer in PEERS.values():
+        installed(peer.package)
+    if numba_installed():
+        start = time.perf_counter()
+        prepare()
+        progress(f"compiled search ready after {time.perf_counter() - start:.1f} s")
+    cuts = []
+    for uplink in args.uplink[:1] if args.quick else args.uplink:
         up = parse_bandwidth(uplink)
-        link = Link(up, 2.0 * up, 0.01)
-        print(f"\nuplink {uplink} Mbit/s; ms per call: median [10 %, 90 %]")
         for name in args.models:
-            row = compare(name, link, args.budget)
-            rows.append(row)
-            print_row(row)
-    print_summary(rows)
+            progress(f"frontier: {name} at {uplink} Mbit/s")
+            cuts.append(compare(name, Link(up, 2.0 * up, 0.01), rounds))
+    print_cuts(cuts)
+    hulls = []
+    for name in args.models:
+        for device in DEVICE_TYPES:
+            progress(f"hull: {name} on {device}")
+            hulls.append(hull_row(name, device, rounds, checks, args.seed))
+    print_hulls(hulls)
+    growth = []
+    for family in ("residual", "transformer"):
+        sizes = (10, 100) if args.quick else (10, 30, 100, 300, 1000, 3000)
+        rows = []
+        for operators in sizes if family == "residual" else sizes[1:]:
+            progress(f"growth: {family} of {operators} operators")
+            rows.append(growth_row(family, operators, rounds))
+        fitted = exponents(rows)
+        print_growth(rows, fitted)
+        growth.append({"family": family, "rows": rows, "exponents": fitted})
     if args.json:
-        plain = [
-            {key: vars(value) if isinstance(value, Timing) else value for key, value in row.items()}
-            for row in rows
-        ]
-        args.json.write_text(json.dumps(plain, indent=1) + "\n")
-
-
-def ratio(row: dict[str, object], ours: str, peer: str) -> float | None:
-    """Time of our whole frontier over that of one cut of a peer, None without either."""
-    left, right = row.get(ours), row.get(peer)
-    if isinstance(left, Timing) and isinstance(right, Timing):
-        return left.median / right.median
-    return None
-
-
-PAIRS = (
-    ("numba search", "ortools"),
-    ("numba", "ortools"),
-    ("numba", "scipy"),
-    ("numba", "networkx"),
-    ("python", "networkx"),
-)
-
-
-def print_row(row: dict[str, object]) -> None:
-    """One model's times and ratios."""
-    print(f"{row['model']:<13}{row['operators']:>4} operators, {row['pieces']} pieces, "
-          f"prepared once in {float(str(row['prepare_s'])) * 1e3:.1f} ms")  # fmt: skip
-    for key, value in row.items():
-        if isinstance(value, Timing):
-            what = "whole frontier" if key.startswith(("numba", "python")) else "one cut"
-            print(f"    {key:<14}{what:<15}{value}")
-    ratios = [(pair, ratio(row, *pair)) for pair in PAIRS]
-    print("    " + ", ".join(f"{a}/{b} {r:.3g}" for (a, b), r in ratios if r is not None))
-
-
-def print_summary(rows: list[dict[str, object]]) -> None:
-    """The ratios over all rows."""
-    print("\nwhole frontier over one cut: median, worst")
-    for ours, peer in PAIRS:
-        found = [r for row in rows if (r := ratio(row, ours, peer)) is not None]
-        if found:
-            print(f"    {ours + ' / ' + peer:<24}{statistics.median(found):.3g}, {max(found):.3g}")
+        write_json(args.json, {"machine": here, "frontier": cuts, "hull": hulls, "growth": growth})
 
 
 if __name__ == "__main__":
