@@ -25,10 +25,42 @@ from dds.market.numbers import Floats
 from dds.market.table import ClientTable
 from dds.market.tariff import Barrier, Linear, PiecewiseLinear, Power, Tariff
 
-__all__ = ["Swept", "bisection", "sequential"]
+__all__ = ["Rows", "Swept", "bisection", "sequential"]
 
 TOLERANCE = 1e-9
 jit: Callable[..., Any] = numba.njit(error_model="numpy", nogil=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A table client by client: one client's pieces lie side by side, N x K, as turns need them."""
+
+    base: Floats
+    root: Floats  # sqrt(W)
+    value: Floats
+    low: Floats
+    high: Floats
+    local: Floats
+
+    @classmethod
+    def of(cls, table: ClientTable) -> Rows:
+        """Those of ``table``."""
+        return cls(
+            np.ascontiguousarray(table.base.T),
+            np.ascontiguousarray(np.sqrt(table.work).T),
+            table.value,
+            table.low,
+            table.high,
+            table.local_base,
+        )
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    @property
+    def columns(self) -> tuple[Floats, ...]:
+        """All arrays, in the order that compiled code takes them."""
+        return self.base, self.root, self.value, self.low, self.high, self.local
 
 
 @jit
@@ -138,19 +170,19 @@ def _sweep(
         if low[i] <= most and most > 0.0:
             unit = 2.0 * math.sqrt(price_of(others, terms) / w)
             first, least = 0, math.inf
-            for k in range(len(base)):
-                floor = base[k, i] + unit * root[k, i]
+            for k in range(base.shape[1]):
+                floor = base[i, k] + unit * root[i, k]
                 if floor < least:
                     first, least = k, floor
-            for turn in range(len(base)):
+            for turn in range(base.shape[1]):
                 # The most promising piece first, so that few others are left to solve.
-                k = (first + turn) % len(base)
-                if w * (base[k, i] + unit * root[k, i]) < cost:
-                    work = root[k, i] * root[k, i]
+                k = (first + turn) % base.shape[1]
+                if w * (base[i, k] + unit * root[i, k]) < cost:
+                    work = root[i, k] * root[i, k]
                     f = min(max(share_of(w * work, others, terms), low[i]), most)
-                    spent = w * (base[k, i] + work / f) + f * price_of(others + f, terms)
+                    spent = w * (base[i, k] + work / f) + f * price_of(others + f, terms)
                     if spent < cost:
-                        cost, share, latency = spent, f, base[k, i] + work / f
+                        cost, share, latency = spent, f, base[i, k] + work / f
         if now - cost > tolerance * now:
             shares[i], latencies[i] = share, latency
             total = others + share
@@ -176,11 +208,11 @@ def _demand(base, root, value, low, high, local, price, shares, latencies):
         w = value[i]
         unit = math.sqrt(price / w)
         cost, share, latency = local[i], 0.0, local[i]
-        for k in range(len(base)):
-            floor = base[k, i] + 2.0 * unit * root[k, i]
+        for k in range(base.shape[1]):
+            floor = base[i, k] + 2.0 * unit * root[i, k]
             if floor < cost:
-                f = min(max(root[k, i] / unit, low[i]), high[i])
-                wait = base[k, i] + root[k, i] * root[k, i] / f
+                f = min(max(root[i, k] / unit, low[i]), high[i])
+                wait = base[i, k] + root[i, k] * root[i, k] / f
                 spent = wait + f * price / w
                 if spent < cost:
                     cost, share, latency = spent, f, wait
@@ -190,17 +222,16 @@ def _demand(base, root, value, low, high, local, price, shares, latencies):
 
 
 def bisection(
-    table: ClientTable, tariff: Tariff, *, precision: float = 0.0
+    rows: Rows, tariff: Tariff, *, precision: float = 0.0
 ) -> tuple[float, Floats, Floats]:
     """Price, shares and latencies where price-takers' demand falls below supply.
 
     The price is found to ``precision``, relative, or as well as floats can.
     """
-    columns = (table.base, table.root_work, table.value, table.low, table.high, table.local_base)
-    shares, latencies = np.empty(len(table)), np.empty(len(table))
+    shares, latencies = np.empty(len(rows)), np.empty(len(rows))
 
     def too_cheap(price: float) -> bool:
-        return bool(_demand(*columns, price, shares, latencies) > tariff.supply(price))
+        return bool(_demand(*rows.columns, price, shares, latencies) > tariff.supply(price))
 
     low = high = 1.0
     while not too_cheap(low):
@@ -212,28 +243,26 @@ def bisection(
             low = middle
         else:
             high = middle
-    _demand(*columns, high, shares, latencies)
+    _demand(*rows.columns, high, shares, latencies)
     return high, shares, latencies
 
 
-def sequential(
-    table: ClientTable, tariff: Tariff, *, warm: bool = False, limit: float = math.inf
-) -> Swept:
+def sequential(rows: Rows, tariff: Tariff, *, warm: bool = False, limit: float = math.inf) -> Swept:
     """Best response in turn until nobody moves, given up after ``limit`` seconds.
 
     warm: begin with what price-takers buy, found to 1e-4, instead of with nothing.
     """
     start = time.perf_counter()
     price_of, share_of, terms = _compiled(tariff)
-    shares, latencies = np.zeros(len(table)), table.local_base.copy()
+    shares, latencies = np.zeros(len(rows)), rows.local.copy()
     if warm:
-        _, shares, latencies = bisection(table, tariff, precision=1e-4)
+        _, shares, latencies = bisection(rows, tariff, precision=1e-4)
     sweeps = moves = 0
     while True:
+        total = float(shares.sum())
         moved, _ = _sweep(
-            table.base, table.root_work, table.value, table.low, table.high, table.local_base,
-            tariff.capacity, price_of, share_of, terms, TOLERANCE, shares, latencies,
-            float(shares.sum()),
+            *rows.columns, tariff.capacity, price_of, share_of, terms, TOLERANCE,
+            shares, latencies, total,
         )  # fmt: skip
         sweeps, moves = sweeps + 1, moves + moved
         if not moved or time.perf_counter() - start > limit:

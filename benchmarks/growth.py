@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ from measuring import (
     write_json,
 )  # fmt: skip
 
-from dds import competitive, nash, social
+from dds import competitive, nash
+from dds.market.social import social
 from dds.market.table import ClientTable
 
 EXAMPLES = """\
@@ -119,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         progress(f"{size:,} clients ...")
         table = clients(size, options.seed)
         taken, _ = interleaved(
-            {name: lambda call=call: call(table) for name, call in fit.items()},
+            {name: partial(call, table) for name, call in fit.items()},
             options.repeats,
             budget,
         )

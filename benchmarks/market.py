@@ -42,7 +42,7 @@ from dds import competitive, nash
 from dds.compiled import numba_installed
 from dds.market.numbers import Floats
 from dds.market.table import ClientTable
-from dds.market.tariff import Tariff
+from dds.market.tariff import Clearing, Tariff
 
 EXAMPLES = """\
   python benchmarks/market.py                                 the whole report, 10 to 20 minutes
@@ -99,31 +99,35 @@ class Answer:
     settled: bool = True
 
 
-def solvers(kind: str, limit: float) -> dict[str, Callable[[ClientTable, Tariff], Answer]]:
-    """Who solves this market; the first is ours."""
+def solvers(
+    table: ClientTable, tariff: Tariff, limit: float = np.inf
+) -> dict[str, Callable[[], Answer]]:
+    """Everybody who solves this market, ready to be timed; the first is ours."""
 
-    def of_dds(solve: Callable[..., Any]) -> Callable[[ClientTable, Tariff], Answer]:
-        def call(table: ClientTable, tariff: Tariff) -> Answer:
+    def of_dds(solve: Callable[..., Any]) -> Callable[[], Answer]:
+        def call() -> Answer:
             found = solve(table, tariff)
             return Answer(found.shares, found.price, found.rounds)
 
         return call
 
-    taking = kind == "clearing"
+    taking = isinstance(tariff, Clearing)
     found = {"competitive": of_dds(competitive)} if taking else {"nash": of_dds(nash)}
     if not numba_installed():
         return found
     import baseline
 
-    def in_turn(warm: bool) -> Callable[[ClientTable, Tariff], Answer]:
-        def call(table: ClientTable, tariff: Tariff) -> Answer:
-            swept = baseline.sequential(table, tariff, warm=warm, limit=limit)
+    rows = baseline.Rows.of(table)
+
+    def in_turn(warm: bool) -> Callable[[], Answer]:
+        def call() -> Answer:
+            swept = baseline.sequential(rows, tariff, warm=warm, limit=limit)
             return Answer(swept.shares, np.nan, swept.sweeps, swept.settled)
 
         return call
 
-    def bisected(table: ClientTable, tariff: Tariff) -> Answer:
-        price, shares, _ = baseline.bisection(table, tariff)
+    def bisected() -> Answer:
+        price, shares, _ = baseline.bisection(rows, tariff)
         return Answer(shares, price, 0)
 
     if taking:
@@ -135,17 +139,13 @@ def compare(
     table: ClientTable, market: str, kind: str, seed: int, repeats: int, budget: float
 ) -> list[Row]:
     """One large market solved by everybody."""
-    small, tariff = clients(WARM, seed), tariffs(len(table))[kind]
-    calls = solvers(kind, limit=budget)
+    for call in solvers(clients(WARM, seed), tariffs(WARM)[kind]).values():
+        call()
+    tariff = tariffs(len(table))[kind]
+    calls = solvers(table, tariff, limit=budget)
     ours = next(iter(calls))
-    for call in calls.values():
-        call(small, tariffs(WARM)[kind])
-    calls[ours](table, tariff)
-    seconds, answers = interleaved(
-        {name: lambda call=call: call(table, tariff) for name, call in calls.items()},
-        repeats,
-        3.0 * budget,
-    )
+    calls[ours]()  # what a table keeps from solve to solve is then there
+    seconds, answers = interleaved(calls, repeats, 3.0 * budget)
     costs = {
         name: float(table.value @ table.latencies(answer.shares)[0])
         for name, answer in answers.items()
