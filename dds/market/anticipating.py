@@ -17,7 +17,7 @@ from dds.errors import InternalError, InvalidInput
 from dds.market.crossing import Answers
 from dds.market.loads import ROUGH, Found, Search, Sides
 from dds.market.numbers import Floats, Ints, exact_sum
-from dds.market.replies import Quote
+from dds.market.replies import TOLERANCE, Quote
 from dds.market.sale import Outcome, Play, Probe, Sale, Start, served
 
 __all__ = ["anticipating", "rough_load"]
@@ -77,9 +77,11 @@ def _one_more(sale: Sale, found: Found, shares: Floats, left: Ints) -> Floats:
 def _filled(sale: Sale, shares: Floats) -> Generator[Quote | Probe, Floats, Floats]:
     """Offer what rounding left unsold to the smallest clients, one after the other.
 
-    Everybody would gain a little by taking it, and they the most for their cost.
+    Everybody would gain a little by taking it, and they the most for their cost: of r cores
+    more a client with f saves less than r / f of its cost.
     """
-    buyers = np.flatnonzero(shares)
+    left = -_excess(shares, sale.most)
+    buyers = np.flatnonzero((shares > 0.0) & (TOLERANCE * shares < left))
     for i in buyers[np.argsort(shares[buyers], kind="stable")[:OFFERS]].tolist():
         if _excess(shares, sale.most) < 0.0:
             answers = yield Probe(sale.cores(shares), np.array([i]))

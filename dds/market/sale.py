@@ -17,7 +17,18 @@ from dds.market.numbers import LARGEST, Floats, Ints, exact_sum, to_quanta, to_s
 from dds.market.replies import BOUNDLESS, Quote
 from dds.market.tariff_base import Tariff
 
-__all__ = ["Asking", "Outcome", "Play", "Probe", "Sale", "Start", "double", "grow", "served"]
+__all__ = [
+    "Asking",
+    "Outcome",
+    "Play",
+    "Probe",
+    "Sale",
+    "Start",
+    "double",
+    "fill",
+    "grow",
+    "served",
+]
 
 
 #: Stands for every number beyond: so large that nobody pays it, and twice it is a double.
@@ -183,24 +194,24 @@ def grow(sale: Sale, path: Path, below: End, start: float, step: float = 4.0) ->
 
 
 def served(bracket: Bracket) -> tuple[Floats, Ints, Ints]:
-    """Shares with tied clients served in index order while they fit; who jumps; who is left.
-
-    Everybody takes the smaller demand, then each client whose demand jumps the larger one if
-    it still fits.
-    """
+    """Shares with tied clients served in index order while they fit; who jumps; who is left."""
     nobody = np.zeros(0, np.int64)
-    shares = bracket.above.answers.shares
     if bracket.met or bracket.below is None:
-        return shares, nobody, nobody
+        return bracket.above.answers.shares, nobody, nobody
     tied = bracket.jumping
-    larger = bracket.below.answers.of(tied)
-    more = larger - bracket.above.answers.of(tied)
-    shares, left = shares.copy(), []
-    room = -bracket.above.excess
+    shares, left = fill(bracket.above, tied, bracket.below.answers.of(tied))
+    return shares, tied, left
+
+
+def fill(above: End, tied: Ints, larger: Floats) -> tuple[Floats, Ints]:
+    """Shares, and who is left: all as ``above``, then each tied client more if it still fits."""
+    more = larger - above.answers.of(tied)
+    shares, left = above.answers.shares.copy(), []
+    room = -above.excess
     for i, share, extra in zip(tied.tolist(), larger.tolist(), more.tolist(), strict=True):
         if extra <= room:
             shares[i] = share
             room -= extra
         else:
             left.append(i)
-    return shares, tied, np.array(left, np.int64)
+    return shares, np.array(left, np.int64)

@@ -7,10 +7,12 @@ from collections.abc import Generator
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
+
 from dds.market.crossing import Answers, Bracket, Crossing, End, Path
-from dds.market.numbers import exact_sum
+from dds.market.numbers import Floats, Ints, exact_sum
 from dds.market.replies import BOUNDLESS, Quote
-from dds.market.sale import Outcome, Play, Sale, Start, grow, served
+from dds.market.sale import Outcome, Play, Sale, Start, fill, grow
 
 __all__ = ["price_taking", "rough_price"]
 
@@ -18,6 +20,12 @@ __all__ = ["price_taking", "rough_price"]
 MET = 1e-12
 #: ... and then pi(F) must be this close to the price, relative.
 PRICED = 1e-10
+#: A bracket this narrow, relative, is taken for a jump.
+POINT = 2.0**-42
+#: Capacity is sold out but for this part of it.
+FULL = Fraction(1, 10**9)
+#: How far below a tie its witness is, relative.
+WITNESSED = 4e-12
 #: As near as a rough search comes, relative.
 ROUGH = 1e-3
 #: The least step, relative, in which a search leaves its start.
@@ -27,33 +35,52 @@ NEAR = 1e-6
 def price_taking(sale: Sale, start: Start | None = None) -> Play:
     """Search the price p with F(p) = supply(p), the largest F at which pi(F) <= p.
 
-    Where F jumps past supply the tied clients are served in order while they fit, and the
-    outcome carries the neighbouring lower price with its demand.
+    Where F jumps past supply the tied clients are served in order while they fit; unless they
+    fill it, the outcome carries a price just below with its demand.
     """
-    bracket = yield from _crossing(sale, _path(sale, MET), start)
+    path = _path(sale, MET)
+    bracket = yield from _crossing(sale, path, start)
     sale.check_bounded(bracket.above)
-    shares, tied, _ = served(bracket)
-    fewer = bracket.above.answers.of(tied)
-    while sum(exact_sum(shares), -sale.most) > 0.0:  # rounding oversold: serve one less
-        last = int((shares[tied] > fewer).nonzero()[0][-1])
-        shares[tied[last]] = fewer[last]
-    total = sale.total(shares)
-    start = Start(bracket.above.at, bracket.above.demand, 0.0, cut_off=False, spread=0.0)
-    outcome = Outcome(sale.cores(shares), bracket.above.at, float(total), 0, start)
+    shares, tied = yield from _served(sale, bracket)
+    price, total = bracket.above.at, sale.total(shares)
+    start = Start(price, bracket.above.demand, 0.0, cut_off=False, spread=0.0)
+    outcome = Outcome(sale.cores(shares), price, float(total), 0, start)
     if not tied.size and bracket.above.supply < sale.limit:
         # What rounding left between p and pi(F) costs anybody its square.
         return replace(outcome, price=float(sale.tariff.exact_price(total)))
-    if bracket.below is None or not tied.size:
+    below = bracket.below
+    if below is None or not tied.size or _cleared(sale, price, total):
         return outcome
-    return Outcome(
-        outcome.shares,
-        outcome.price,
-        outcome.total,
-        0,
-        start,
-        price_below=bracket.below.at,
-        shares_below=sale.cores(bracket.below.answers.shares),
-    )
+    # So far below that rounding does not hide what is demanded there.
+    if sale.quantum is None:
+        below = yield from path.ask(below.at * (1.0 - WITNESSED))
+    return replace(outcome, price_below=below.at, shares_below=sale.cores(below.answers.shares))
+
+
+def _served(sale: Sale, bracket: Bracket) -> Generator[Quote, Answers, tuple[Floats, Ints]]:
+    """Shares with the tied clients served while they fit, and who is tied."""
+    tied = bracket.jumping
+    if bracket.met or bracket.below is None or not tied.size:
+        return bracket.above.answers.shares, tied[:0]
+    fewer, larger = bracket.above.answers.of(tied), bracket.below.answers.of(tied)
+    if sale.quantum is None:
+        # What they demand just above the tie if they do not drop: less, but for rounding.
+        held = np.zeros(sale.size)
+        held[tied] = (fewer + larger) / 2.0
+        answers = yield Quote(BOUNDLESS, bracket.above.at * (1.0 + POINT), 0.0, at_least=held)
+        larger = np.minimum(answers.of(tied), larger)
+    shares, _ = fill(bracket.above, tied, larger)
+    while sum(exact_sum(shares), -sale.most) > 0.0:  # rounding oversold: serve one less
+        last = int((shares[tied] > fewer).nonzero()[0][-1])
+        shares[tied[last]] = fewer[last]
+    return shares, tied
+
+
+def _cleared(sale: Sale, price: float, total: Fraction) -> bool:
+    """Whether those served fill what is for sale at the price."""
+    if math.isfinite(sale.room) and total >= sale.load(sale.most) * (1 - FULL):
+        return True
+    return price <= sale.tariff.exact_price(total) * (1 + Fraction(PRICED))
 
 
 def rough_price(sale: Sale) -> Generator[Quote, Answers, Start]:
@@ -62,7 +89,7 @@ def rough_price(sale: Sale) -> Generator[Quote, Answers, Start]:
     return Start(bracket.above.at, bracket.above.demand, 0.0, cut_off=False, spread=ROUGH)
 
 
-def _path(sale: Sale, precision: float, point: float = 2.0**-42) -> Path:
+def _path(sale: Sale, precision: float, point: float = POINT) -> Path:
     """Quotes by rising price."""
     tariff = sale.tariff
 

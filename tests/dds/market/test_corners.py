@@ -17,7 +17,7 @@ from dds.cut.pieces import Frontier
 from dds.errors import Infeasible
 from dds.market.client import Client
 from dds.market.equilibrium import Equilibrium, competitive, nash
-from dds.market.tariff import Barrier, Flat, Linear, PiecewiseLinear, Power, Tariff
+from dds.market.tariff import Barrier, Clearing, Flat, Linear, PiecewiseLinear, Power, Tariff
 from proofs.check import check
 
 Pair = tuple[float, float]
@@ -82,6 +82,27 @@ ANTICIPATING = {
 def test_anticipating_clients_end_in_an_equilibrium(name: str) -> None:
     clients, tariff, quantum = ANTICIPATING[name]
     assert_proven(nash(named(clients), tariff, quantum=quantum))
+
+
+OR_LOCAL = of((0.0, 1.0), (2.0, 0.0))
+#: Markets in which everybody takes the price as given, and how much is sold.
+TAKING = {
+    "a tie that fits exactly": ([OR_LOCAL], Clearing(1.0), None, 1.0),
+    "and one that does not": ([OR_LOCAL], Clearing(1.0 - 1e-11), None, 0.0),
+    "two of three ties fit exactly": ([OR_LOCAL] * 3, Clearing(2.0), None, 2.0),
+    "a tie that fits below a free price": ([OR_LOCAL], Flat(0.0, 1.0), None, 1.0),
+    "a tie where the price is posted": ([OR_LOCAL], Linear(0.0, 1.0), None, 1.0),
+    "a tie at capacity, beyond the price posted": ([OR_LOCAL], Power(0.0, 0.5, 2, 1.0), None, 1.0),
+    "a tie among thirds": ([OR_LOCAL] * 2, Clearing(1.0), THIRD, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", TAKING)
+def test_price_takers_buy_what_is_for_sale(name: str) -> None:
+    clients, tariff, quantum, sold = TAKING[name]
+    found = competitive(named(clients), tariff, quantum=quantum)
+    assert found.total == pytest.approx(sold, rel=1e-9)
+    assert_proven(found)
 
 
 @pytest.mark.parametrize("quantum", [None, MILLI, Fraction(1, 10**40)])
