@@ -100,7 +100,7 @@ def apart(function: Callable[..., Any], *args: Any, limit: float) -> Apart:
     theirs.close()
     try:
         if not ours.poll(limit):
-            return Apart(failure=f"no answer within {limit:.0f} s")
+            return Apart(failure=f"no answer within {limit:g} s")
         answer: Apart = ours.recv()
         return answer
     except EOFError:
