@@ -156,7 +156,7 @@ def prepare() -> Compiled:
 
 def _for_any_number(dispatcher: Any) -> Any:
     """The function, not compiled anew for each literal number that it is called with."""
-    from numba.types import unliteral
+    from numba.core.types import unliteral
 
     compile_for = dispatcher.compile
     dispatcher.compile = lambda kinds: compile_for(tuple(map(unliteral, kinds)))

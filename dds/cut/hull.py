@@ -189,7 +189,7 @@ def hull(
     >>> tensors = tuple(Tensor(name, (), "float32", 100) for name in "abc")
     >>> steps = (Operator("f", "F", (0,), (1,)), Operator("g", "G", (1,), (2,)))
     >>> chain = ModelGraph(steps, tensors, inputs=(0,), outputs=(2,))
-    >>> found = hull(chain, [1.0, 9.0], [0.1, 0.9])
+    >>> found = hull(chain, [1.0, 9.0], [0.1, 0.9], uplinks=(10.0, 1e6), downlinks=(10.0, 1e6))
     >>> [cut.on_device for cut in found.cuts]
     [(), (0, 1)]
     >>> [(p.base_latency, p.server_work) for p in found.frontier(Link(100.0, 100.0)).pieces]
