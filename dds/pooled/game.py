@@ -299,17 +299,17 @@ def _moves(game: Game, at: Point, rows: Ints) -> _Moves:
 
 
 def _promising(game: Game, at: Point, rows: Ints, first: int, end: int) -> tuple[Ints, Ints]:
-    """Who may save by which of the rows first..end, as far as the tangent of x can tell."""
-    other = np.arange(first, min(end, len(game.base)))[:, None] != rows
-    if game.slowdown.convex:
-        base, work = game.chosen(rows)
-        gained = game.work[first:end] - work
-        wait = game.value * (game.base[first:end] - base)
-        rise = at.slope * game.rate * gained / game.capacity
-        least = wait + game.value * gained * (at.x + rise) + at.sums.weight * rise
-        size = game.value * (base + work * at.x) + at.sums.weight * (at.x + at.slope * at.rho)
-        # A piece that a client lacks has wait = inf, and size may be less than its rounding.
-        other &= (least <= ROUNDING * (size + np.abs(wait))) & np.isfinite(wait)
+    """Who may save by which of the rows first..end, as far as a line below x can tell."""
+    base, work = game.chosen(rows)
+    gained = game.work[first:end] - work
+    wait = game.value * (game.base[first:end] - base)
+    below, above = game.slowdown.chords(at.rho)
+    rise = np.where(gained > 0.0, above, below) * (game.rate * gained / game.capacity)
+    least = wait + game.value * gained * (at.x + rise) + at.sums.weight * rise
+    size = game.value * (base + work * at.x) + at.sums.weight * (at.x + below * at.rho)
+    # A piece that a client lacks has wait = inf.
+    other = (least <= ROUNDING * (size + np.abs(wait))) & np.isfinite(wait)
+    other &= np.arange(first, min(end, len(game.base)))[:, None] != rows
     row, who = np.nonzero(other)
     return who, row + first
 

@@ -46,17 +46,19 @@ class Slowdown(Protocol):
         """The load that is never exceeded."""
         ...
 
-    @property
-    def convex(self) -> bool:
-        """Whether every tangent stays below the curve."""
-        ...
-
     def __call__(self, load: ArrayLike) -> Floats:
         """x, s per core second, at each load; inf where the server cannot keep up."""
         ...
 
     def slope(self, load: ArrayLike) -> Floats:
         """x'(rho), from the right at a kink; inf where x is."""
+        ...
+
+    def chords(self, load: float) -> tuple[float, float]:
+        """Slopes (s, t) of lines through (load, x) that stay below the curve.
+
+        ``x(r) >= x - s (load - r)`` for all r <= load, ``x(r) >= x + t (r - load)`` for r >= load.
+        """
         ...
 
     def exact(self, load: Fraction) -> Fraction | None:
@@ -117,11 +119,6 @@ class ProcessorSharing:
         """1: beyond it, requests arrive faster than they are served."""
         return 1.0
 
-    @property
-    def convex(self) -> bool:
-        """True."""
-        return True
-
     def __call__(self, load: ArrayLike) -> Floats:
         """x, s per core second, at each load; inf from load 1 on."""
         rho, delayed, _ = self._delay(load)
@@ -136,6 +133,11 @@ class ProcessorSharing:
         with np.errstate(divide="ignore", invalid="ignore"):
             slope: Floats = (rise / idle + delayed / (self.lanes * idle * idle)) / self.width
         return np.where(rho < 1.0, slope, math.inf)
+
+    def chords(self, load: float) -> tuple[float, float]:
+        """The slope, twice: the curve is convex."""
+        slope = float(self.slope(load))
+        return slope, slope
 
     def _delay(self, load: ArrayLike) -> tuple[Floats, Floats, Floats]:
         """The loads, at most 1; Erlang's C(k, a) at a = k rho, and dC/da."""
@@ -228,13 +230,6 @@ class Measured:
         """The last load of the table."""
         return self.loads[-1]
 
-    @property
-    def convex(self) -> bool:
-        """Whether the slopes do not fall."""
-        slopes = np.diff(self.slowdowns) / np.diff(self.loads)
-        # Where the table ends the curve jumps up, which a convex one may.
-        return bool(np.all(np.diff(slopes) >= 0.0))
-
     def __call__(self, load: ArrayLike) -> Floats:
         """x, s per core second, at each load; inf beyond the table."""
         x: Floats = np.interp(np.asarray(load, float), self.loads, self.slowdowns, right=math.inf)
@@ -246,6 +241,24 @@ class Measured:
         slopes = np.diff(self.slowdowns) / np.diff(self.loads)
         line = np.searchsorted(self.loads, rho, side="right") - 1
         return np.where(rho > self.limit, math.inf, slopes[np.clip(line, 0, len(slopes) - 1)])
+
+    def chords(self, load: float) -> tuple[float, float]:
+        """The steepest chord to a point of the table before, the flattest to one after.
+
+        Between points the curve is straight, so no other chord is steeper or flatter.
+        """
+        loads, values = np.array(self.loads), np.array(self.slowdowns)
+        x, ahead = float(self(load)), loads > load
+        if math.isinf(x):
+            return math.inf, 0.0
+        behind = loads < load
+        before = (x - values[behind]) / (load - loads[behind])
+        after = (values[ahead] - x) / (loads[ahead] - load)
+        # A little apart, so that rounding never lifts a line above the curve.
+        return (
+            float(before.max(initial=0.0)) * (1.0 + 1e-9),
+            float(after.min(initial=math.inf)) * (1.0 - 1e-9) if len(after) else 0.0,
+        )
 
     def exact(self, load: Fraction) -> Fraction | None:
         """The slowdown exactly; None beyond the table."""
