@@ -1,0 +1,212 @@
+"""Kelly's mechanism: everybody bids money, and the cores are split in proportion to the bids.
+
+    f_i = C b_i / B,     B = sum of b_j,     cost of client i:  w_i T_i(f_i) + b_i
+
+*Price-takers* (Kelly, 1997) look at the price B / C alone and pay it for what they want, so an
+equilibrium is a competitive one with bids b = p f.  Those who *anticipate* (Johari and
+Tsitsiklis, 2004) know that their bid moves the price.  On a piece k, when the others bid X,
+
+    w (A_k + W_k (b + X) / (C b)) + b   is least at   b = sqrt(w W_k X / C)
+
+Where every client has one convex way to be served (one piece and no choice) an equilibrium exists
+and is unique for two clients or more.  T of a frontier is not convex, and then none need exist:
+the best bid *rises* with the others' bids on one piece and jumps down to the next, so this game
+has not the strategic substitutes that the tariffs' game has (DESIGN: Lemma A).  What is returned
+says what everybody could still gain (``regret``); zero, to rounding, proves an equilibrium.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dds.errors import Infeasible
+from dds.market.bound import read_capacity, table_of
+from dds.market.client import Client
+from dds.market.equilibrium import competitive
+from dds.market.numbers import Floats, Ints, exact_sum
+from dds.market.table import ClientTable
+
+__all__ = ["Kelly", "kelly"]
+
+#: A piece that costs no more than the best one, relative, is as good.
+TIE = 1e-12
+#: Halvings of the range of B, and how often clients who jump are held on the nearer side.
+STEPS, HOLDS = 200, 64
+
+
+@dataclass(frozen=True, eq=False)
+class Kelly:
+    """Bids and what they buy.
+
+    anticipating: whether everybody knew that its bid moves the price; bids: b, credits/s;
+    shares: f, cores; pieces: indices; latencies: T, s; regret: what the best other bid would
+    save, credits/s; N each.  price: B / C, credits/s per core; capacity: C, cores.
+    """
+
+    anticipating: bool
+    bids: Floats
+    shares: Floats
+    pieces: Ints
+    latencies: Floats
+    regret: Floats
+    price: float
+    capacity: float
+
+    @property
+    def max_regret(self) -> float:
+        """The largest regret of any client, credits/s."""
+        return float(self.regret.max())
+
+
+def kelly(
+    clients: Sequence[Client] | ClientTable, capacity: float, *, anticipating: bool = True
+) -> Kelly:
+    """Bids from which nobody wants to change, if there are such, and the shares that they buy.
+
+    A bid of 0 is local-only; a client that offloads bids for a share within its bounds, and what
+    max_share leaves of its part stays idle.  Look at ``max_regret``: above rounding, no equilibrium
+    was found, and there may be none.
+
+    Raises InvalidInput for a capacity that is not a finite number > 0, Infeasible when clients that
+    must offload do not fit, or when only one client bids: half its bid buys all the same, so it has
+    no best one.
+
+    >>> from dds import Client, Frontier
+    >>> pieces = Frontier.from_points([(0, 1)])
+    >>> found = kelly([Client(pieces, 1.0, name="a"), Client(pieces, 1.0, name="b")], 1.0)
+    >>> found.shares.round(6).tolist(), found.bids.round(6).tolist(), found.price
+    ([0.5, 0.5], [1.0, 1.0], 2.0)
+    """
+    cores = read_capacity(capacity)
+    table = table_of(clients)
+    market = competitive(table, cores)
+    if market.price == 0.0:  # everybody's largest share fits: no bid is needed
+        return _played(table, cores, np.zeros(len(table)), market.shares, anticipating=anticipating)
+    if not anticipating:
+        return _played(table, cores, market.payments, None, anticipating=False)
+    return _played(table, cores, _anticipated(table, cores), None, anticipating=True)
+
+
+def _played(
+    table: ClientTable, cores: float, bids: Floats, shares: Floats | None, *, anticipating: bool
+) -> Kelly:
+    """What the bids buy, and what everybody could gain by another one."""
+    total = exact_sum(bids)[0]
+    if shares is None:
+        part = cores * bids / total if total > 0.0 else np.zeros(len(table))
+        shares = np.minimum(part, np.where(part > 0.0, table.high, 0.0))
+    latencies, pieces = table.latencies(shares)
+    costs = table.value * latencies + bids
+    if not anticipating or total == 0.0:
+        best = _at_price(table, total / cores)
+    else:
+        best = _replies(table, cores, np.maximum(total - bids, 0.0))
+    with np.errstate(invalid="ignore"):
+        regret = np.where(np.isinf(costs), math.inf, np.maximum(costs - best, 0.0))
+    for values in (bids, shares, pieces, latencies, regret):
+        values.setflags(write=False)
+    return Kelly(anticipating, bids, shares, pieces, latencies, regret, total / cores, cores)
+
+
+def _at_price(table: ClientTable, price: float) -> Floats:
+    """The least ``w T(f) + p f`` of everybody, credits/s."""
+    best = table.value * table.local_base
+    with np.errstate(divide="ignore"):
+        for k in range(table.depth):
+            work = table.value * table.work[k]
+            share = np.clip(np.sqrt(work / price), table.low, table.high)
+            best = np.minimum(best, table.value * table.base[k] + work / share + price * share)
+    return best
+
+
+def _replies(table: ClientTable, cores: float, others: Floats) -> Floats:
+    """The least ``w T(C b / (b + X)) + b`` of everybody, X what all others bid, credits/s."""
+    best = table.value * table.local_base
+    for k in range(table.depth):
+        best = np.minimum(best, _cost(table, k, cores, others))
+    return best
+
+
+def _cost(table: ClientTable, k: int, cores: float, others: Floats) -> Floats:
+    """The least cost on piece k when all others bid X; inf where it cannot be had."""
+    work = table.value * table.work[k]
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        bid = np.sqrt(work * others / cores)
+        share = np.clip(cores * bid / (bid + others), table.low, table.high)
+        # Without another bid a share costs as little as one likes.
+        share = np.where(others > 0.0, share, np.minimum(cores, table.high))
+        bid = np.where(share < cores, others * share / (cores - share), math.inf)
+        bid = np.where(others > 0.0, bid, 0.0)
+        cost = table.value * table.base[k] + work / share + bid
+    return np.where((share > 0.0) & (table.low <= cores) & ~np.isnan(cost), cost, math.inf)
+
+
+def _anticipated(table: ClientTable, cores: float) -> Floats:
+    """Bids at the B where the parts that everybody is content with add up to one.
+
+    Given B, a client is content with part s of it on piece k if the bid s B is best against
+    (1 - s) B.  A larger B makes all parts smaller; as long as there is a choice the largest is
+    taken.  Where parts jump over one, one client after the other is held to its smaller choice.
+    """
+    held = np.full(len(table), math.inf)
+    for _ in range(HOLDS):
+        below, above = _crossing(table, cores, held)
+        more, less = (_parts(table, cores, total, held) for total in (below, above))
+        jump = more - less
+        if exact_sum(more)[0] - exact_sum(less)[0] <= 1e-9:
+            return above * less
+        row = int(np.argmax(jump))
+        if not jump[row] > 1e-9:
+            break
+        # The same crossing, with this client on the near side of its jump.
+        held[row] = float(less[row]) * cores * (1.0 + 1e-6)
+    return above * less
+
+
+def _crossing(table: ClientTable, cores: float, held: Floats) -> tuple[float, float]:
+    """Neighbouring totals of bids between which the parts fall through one."""
+
+    def wanted(total: float) -> float:
+        return exact_sum(_parts(table, cores, total, held))[0]
+
+    low = high = float((table.value * np.where(np.isfinite(table.base), table.work, 0.0)).max())
+    low, high = low / cores, high / cores
+    while wanted(high) > 1.0:
+        high *= 16.0
+        if high > 1e200:
+            raise Infeasible("clients that must offload want more than there is at any bids")
+    while wanted(low) <= 1.0:
+        low /= 16.0
+        if low < 1e-200:
+            raise Infeasible(
+                "no equilibrium in which two clients bid: one that bids alone has no best bid, "
+                "for half of it buys as much"
+            )
+    for _ in range(STEPS):
+        middle = math.sqrt(low) * math.sqrt(high)
+        if not low < middle < high:
+            break
+        low, high = (middle, high) if wanted(middle) > 1.0 else (low, middle)
+    return low, high
+
+
+def _parts(table: ClientTable, cores: float, total: float, held: Floats) -> Floats:
+    """The largest part of B that each client is content with, no share above ``held``."""
+    best = np.where(np.isfinite(table.local_base), 0.0, -math.inf)
+    for k in range(table.depth):
+        a = table.value * table.work[k] / cores
+        # b^2 = a (B - b), the larger of two ways to write its root
+        part = 2.0 * a / (a + np.sqrt(a * a + 4.0 * a * total))
+        share = np.clip(cores * part, table.low, np.minimum(table.high, cores * (1.0 - 1e-12)))
+        others = np.maximum(total * (1.0 - share / cores), 0.0)
+        own = table.value * (table.base[k] + table.work[k] / share) + total * share / cores
+        content = own <= _replies(table, cores, others) * (1.0 + TIE)
+        content &= (share <= held) & np.isfinite(table.base[k])
+        best = np.where(content, np.maximum(best, share / cores), best)
+    fallback = np.where(table.must_offload, table.low / cores, 0.0)
+    found: Floats = np.where(np.isinf(best), fallback, best)
+    return found
