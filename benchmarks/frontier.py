@@ -23,6 +23,7 @@ within each round. A ratio below 1 means the whole frontier is cheaper than one 
 from __future__ import annotations
 
 import functools
+import gc
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -56,7 +57,7 @@ EXAMPLES = """  python benchmarks/frontier.py --json frontier.json
 LARGE = "transformer"  # of 1 500 operators
 DEVICE_TYPES = ("raspberry-pi-3b", "phone")
 #: Calls are repeated within a round for about so long; from SLOW on they have few rounds.
-BATCH_S, SLOW_S, FEW = 4e-4, 2e-2, 3
+BATCH_S, SLOW_S, FEW = 4e-4, 2e-2, 5
 
 Times = dict[str, list[float]]
 
@@ -81,6 +82,7 @@ def turns(calls: Mapping[str, Call], rounds: int) -> Times:
         batches[name] = max(1, min(200, int(BATCH_S / max(timed(call, 1), 1e-7))))
     names = list(calls)
     for turn in range(rounds):
+        gc.collect()
         for name in names if turn % 2 == 0 else reversed(names):
             if turn < FEW or found[name][0] < SLOW_S:
                 found[name].append(timed(calls[name], batches[name]))
@@ -88,13 +90,16 @@ def turns(calls: Mapping[str, Call], rounds: int) -> Times:
 
 
 def timed(call: Call, times: int) -> float:
-    """Mean seconds of so many calls in a row."""
+    """Mean seconds of so many calls in a row, none of which collects others' garbage."""
     run = call.run
     given = [call.prepare() for _ in range(times)]
+    gc.disable()
     start = time.perf_counter()
     for arguments_ in given:
         run(*arguments_)
-    return (time.perf_counter() - start) / times
+    seconds = (time.perf_counter() - start) / times
+    gc.enable()
+    return seconds
 
 
 def engines() -> list[str]:
