@@ -28,6 +28,7 @@ from dds.market.bound import read_capacity, table_of
 from dds.market.client import Client
 from dds.market.equilibrium import competitive
 from dds.market.numbers import Floats, Ints, exact_sum
+from dds.market.replies import BOUNDLESS, Quote, respond_all
 from dds.market.table import ClientTable
 
 __all__ = ["Kelly", "kelly"]
@@ -114,13 +115,7 @@ def _played(
 
 def _at_price(table: ClientTable, price: float) -> Floats:
     """The least ``w T(f) + p f`` of everybody, credits/s."""
-    best = table.value * table.local_base
-    with np.errstate(divide="ignore"):
-        for k in range(table.depth):
-            work = table.value * table.work[k]
-            share = np.clip(np.sqrt(work / price), table.low, table.high)
-            best = np.minimum(best, table.value * table.base[k] + work / share + price * share)
-    return best
+    return respond_all(table, Quote(BOUNDLESS, price, 0.0)).costs
 
 
 def _replies(table: ClientTable, cores: float, others: Floats) -> Floats:
@@ -183,8 +178,8 @@ def _crossing(table: ClientTable, cores: float, held: Floats) -> tuple[float, fl
         low /= 16.0
         if low < 1e-200:
             raise Infeasible(
-                "no equilibrium in which two clients bid: one that bids alone has no best bid, "
-                "for half of it buys as much"
+                "no bids of two clients found from which nobody wants to change, and one that bids "
+                "alone has no best bid: half of it buys as much"
             )
     for _ in range(STEPS):
         middle = math.sqrt(low) * math.sqrt(high)

@@ -6,8 +6,10 @@ capacity, or where the tariff's pi reaches p.  Then
     p  <-  p (D(p) / S(p))^step         within a factor of 16 either way
 
 Demand on fixed pieces falls as 1 / sqrt(p), so with a hard capacity the distance to the
-clearing price, in logarithms, shrinks by ``1 - step / 2`` a round.  Where demand jumps it may not
-clear at any price, and then this never ends: the solver says who is tied instead.
+clearing price, in logarithms, shrinks by ``1 - step / 2`` a round; with a tariff whose supply has
+elasticity e there, by ``1 - step (1/2 + e)``, so a step of ``2 / (1/2 + e)`` or more overshoots for
+ever.  Where demand jumps it may not clear at any price, and then this never ends either: the
+solver says who is tied instead.
 """
 
 from __future__ import annotations
