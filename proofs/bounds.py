@@ -142,11 +142,19 @@ def _by_tangent(claim: Claim, tariff: Tariff, others: Fraction, witness: Fractio
 
     Here s = pi(X + g) + g d with d a subgradient of pi at X + g.  Any witness g will do;
     at a kink the d that suits the piece best is taken, s as near to work/g^2 as it can be.
+    A witness near a kink is tried as it is and as the kink it may stand for.
     """
     load = others + witness
+    doubt = _below_tangent(claim, tariff, others, load)
     kink = tariff.kink_near(load)
-    if kink > others:
-        load, witness = kink, kink - others
+    if doubt is None or kink == load or kink <= others:
+        return doubt
+    return _below_tangent(claim, tariff, others, kink)
+
+
+def _below_tangent(claim: Claim, tariff: Tariff, others: Fraction, load: Fraction) -> str | None:
+    """[3] The line at g = load - others, g > 0."""
+    witness = load - others
     price = tariff.price(load)
     left, right = tariff.slopes(load)
     slope = price + witness * left

@@ -89,11 +89,14 @@ def read_row(holder: Any, index: int, quantum: Fraction | None, with_below: bool
     high = entry(holder, "max_share", place)
     if high is not None:
         high = snapped(number(holder, "max_share", place, positive=True), quantum)
+    low = snapped(number(holder, "min_share", place), quantum)
+    if high is not None and high < low:
+        raise Malformed(f"{place}.max_share {show(high)} is below min_share {show(low)}")
     return Row(
         place=place,
         name=name,
         value_of_time=number(holder, "value_of_time", place, positive=True),
-        low=snapped(number(holder, "min_share", place), quantum),
+        low=low,
         high=high,
         pieces=pieces,
         piece=integer(holder, "piece", place, least=0, most=last),
@@ -199,8 +202,8 @@ def _check_pieces(row: Row, public: Public, goal: Fraction, reasons: Reasons) ->
     """No piece at any allowed share costs less than ``goal``."""
     others = public.demand - row.share
     high = row.high
-    if public.limited and public.tariff.capacity is not None:
-        room = public.tariff.capacity - others
+    room = public.tariff.room(others, public.quantum) if public.limited else None
+    if room is not None:
         high = room if high is None else min(high, room)
     lowest = public.tariff.price(others) if public.fixed is None else public.fixed
     for j, (base, work) in enumerate(row.pieces):

@@ -46,6 +46,16 @@ class Tariff:
         """Whether total demand F may be sold."""
         return self.capacity is None or demand <= self.capacity
 
+    def room(self, others: Fraction, quantum: Fraction | None) -> Fraction | None:
+        """The most that fits beside the others, in whole quanta if there are some.
+
+        Beside a pole without quantum: what may not be reached.
+        """
+        if self.capacity is None or quantum is None:
+            return None if self.capacity is None else self.capacity - others
+        whole = (self.capacity - others) // quantum * quantum
+        return whole if self.admits(others + whole) else whole - quantum
+
     def price(self, demand: Fraction) -> Fraction:
         """pi(F), credits/s per core."""
         raise NotImplementedError

@@ -30,6 +30,8 @@ __all__ = ["FORMAT", "Certificate", "Public", "assemble", "certificate_row"]
 FORMAT = "dds-equilibrium/1"
 #: Who knows the others' shares only rounded allows for it with this part of its own cost.
 ROUNDING = Fraction(1, 10**12)
+#: A load this close to a kink, relative, means the kink.
+NEAR = Fraction(1, 10**9)
 
 
 class Certificate(Mapping[str, Any]):
@@ -102,13 +104,17 @@ def certificate_row(
     own = exact_share(share, public.quantum)
     latency = Fraction(chosen.base_latency)
     latency += Fraction(chosen.server_work) / own if own else 0
-    rounded = isinstance(others, float) and public.quantum is None and public.fixed is None
+    rounded = isinstance(others, float) and public.quantum is None and not public.taking
     held = others if isinstance(others, Fraction) else exact_share(others, public.quantum)
     claim = _Claim(client, public, held)
     price = public.fixed if public.fixed is not None else public.exact.exact_price(held + own)
     cost = Fraction(client.value_of_time) * latency + own * price
     witness = [claim.witness(j, cost) for j in range(len(client.frontier.pieces))]
-    regret = claim.regret(cost, witness) + (float(ROUNDING * cost) if rounded else 0.0)
+    regret = claim.regret(cost, witness)
+    if rounded:
+        # What is off by r cores is worth r / f of its cost to who has f.
+        off = Fraction(4.0 * math.ulp(float(held + own))) / own if own else 0
+        regret += float((ROUNDING + off) * cost)
     row: dict[str, Any] = {
         "name": client.name if name is None else name,
         "value_of_time": client.value_of_time,
@@ -247,18 +253,16 @@ class _Claim:
         share = Fraction(min(self._free(work), 2.0**500))
         share = max(share, self._low)
         share = share if high is None else min(share, high)
-        for kink in tariff.kinks:
-            if abs(self.others + share - kink) <= kink / 10**9 and kink > self.others:
-                return kink - self.others
         while share > 0 and not tariff.admits(self.others + share):
             share = Fraction(math.nextafter(float(share), 0.0)) * (1 - Fraction(1, 2**50))
-        return Fraction(float(share)) if float(share) <= share else share
+        best = float(share)
+        return Fraction(best if best <= share else math.nextafter(best, 0.0))
 
     def _quanta(self, quantum: Fraction) -> tuple[int, int | None]:
         high, tariff = self._high, self.public.exact
         most = None if high is None else math.floor(high / quantum)
         if most is not None and not self.public.taking and tariff.strict:
-            most -= not tariff.admits(self.others + most * quantum)
+            most -= not tariff.admits(self.others + most * quantum, quantum)
         return max(1, math.ceil(self._low / quantum)), most
 
     def _payment(self, quantum: Fraction) -> Callable[[int], Fraction]:
@@ -283,8 +287,23 @@ class _Claim:
             return True
         if witness is None:
             return _stays_above(level, work, self._least_price, low, high)
-        # f pi(X + f) >= g pi(X + g) + s (f - g), s = pi(X + g) + g d, d a subgradient there.
-        tariff, load = self.public.exact, self.others + witness
+        near = (k for k in self.public.exact.kinks if self._stands_for(self.others + witness, k))
+        return any(
+            self._shown_by_tangent(level, work, load, low, high)
+            for load in (self.others + witness, *near)
+        )
+
+    def _stands_for(self, load: Fraction, kink: Fraction) -> bool:
+        return kink > self.others and abs(load - kink) <= NEAR * load
+
+    def _shown_by_tangent(
+        self, level: Fraction, work: Fraction, load: Fraction, low: Fraction, high: Fraction | None
+    ) -> bool:
+        """By a line below the payment, g = load - X, d a subgradient of pi at the load.
+
+        ``f pi(X + f) >= g pi(X + g) + s (f - g)`` with s = pi(X + g) + g d.
+        """
+        tariff, witness = self.public.exact, load - self.others
         price = tariff.exact_price(load)
         least = price + witness * tariff.exact_left_slope(load)
         most = price + witness * tariff.exact_slope(load)

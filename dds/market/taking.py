@@ -78,7 +78,8 @@ def _served(sale: Sale, bracket: Bracket) -> Generator[Quote, Answers, tuple[Flo
 
 def _cleared(sale: Sale, price: float, total: Fraction) -> bool:
     """Whether those served fill what is for sale at the price."""
-    if math.isfinite(sale.room) and total >= sale.load(sale.most) * (1 - FULL):
+    capacity = sale.tariff.exact_capacity
+    if capacity is not None and total >= capacity * (1 - FULL):
         return True
     return price <= sale.tariff.exact_price(total) * (1 + Fraction(PRICED))
 

@@ -75,6 +75,13 @@ ANTICIPATING = {
     "a power of a demand that nothing limits": (
         [of((0, 1), (1, 0))], Power(0.0, 2.0, 3), THIRD,
     ),
+    "a witness at a kink that is no double": (
+        [ONE], PiecewiseLinear((0.0, 0.1, 0.2), (50, 50, 100)), None,
+    ),
+    "a pole that a quantum would reach": ([of((0, 0.1), (4.2, 0))], Barrier(1.0, 0.1), TENTH),
+    "a pole that one more quantum would reach": (
+        [ONE, ONE, of((0, 0.1), (1, 0))], Barrier(0.1, 1.0), THIRD,
+    ),
 }  # fmt: skip
 
 
