@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -79,7 +80,8 @@ def turns(calls: Mapping[str, Call], rounds: int) -> Times:
     found: Times = {name: [] for name in calls}
     for name, call in calls.items():
         timed(call, 1)  # warm
-        batches[name] = max(1, min(200, int(BATCH_S / max(timed(call, 1), 1e-7))))
+        once = timed(call, 1)
+        batches[name] = 1 if once > SLOW_S else max(5, min(100, int(BATCH_S / once)))
     names = list(calls)
     for turn in range(rounds):
         gc.collect()
@@ -90,16 +92,19 @@ def turns(calls: Mapping[str, Call], rounds: int) -> Times:
 
 
 def timed(call: Call, times: int) -> float:
-    """Mean seconds of so many calls in a row, none of which collects others' garbage."""
+    """Median seconds of so many calls in a row, none of which collects others' garbage.
+
+    Where others have the processor now and then, a mean would say for how long.
+    """
     run = call.run
-    given = [call.prepare() for _ in range(times)]
+    seconds = []
     gc.disable()
-    start = time.perf_counter()
-    for arguments_ in given:
-        run(*arguments_)
-    seconds = (time.perf_counter() - start) / times
+    for given in [call.prepare() for _ in range(times)]:
+        start = time.perf_counter()
+        run(*given)
+        seconds.append(time.perf_counter() - start)
     gc.enable()
-    return seconds
+    return statistics.median(seconds)
 
 
 def engines() -> list[str]:
