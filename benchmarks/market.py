@@ -1,16 +1,16 @@
 """Whole markets: dds.nash and dds.competitive against what else could solve them, same run.
 
-Three tables.  The first is one large market under one tariff of each kind, solved by
-``nash`` and by the solver one writes in an afternoon: compiled best response in turn, from
-nothing and from a warm start.  All stop where nobody gains more than 1e-9 of its cost, and
-one vectorised check measures everybody's regret afterwards.  The second is the market of
-price-takers, against compiled bisection of the price.  The third has other people's solvers
-(cvxpy, nashopt, pygambit), each at the sizes it can do in some seconds.
+The first table is one large market under one tariff of each kind, solved by ``nash`` and by
+the solver one writes in an afternoon: compiled best response in turn, from nothing and from a
+warm start.  All stop where nobody gains more than 1e-9 of its cost.  Under the clearing tariff
+everybody is a price-taker; there ``competitive`` meets compiled bisection of the price.  The
+second table has other people's solvers (cvxpy, nashopt, pygambit), each at the sizes it can do
+in some seconds.
 
 Times are seconds: median [quartiles].  Solvers take turns; a ratio is ours over theirs,
 round by round, and below 1 DDS is faster.  regret is the largest of any client, relative to
 its cost, measured by the same check whoever solved.  cost is the sum of w T over that of
-``nash``: equilibria are not unique, and the one found by taking turns may be worse.
+``nash``: equilibria are not unique, and who takes turns may stop at a worse one, or a better.
 """
 
 from __future__ import annotations
@@ -298,7 +298,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows += compare(some, "linear, max_share", "linear", options.seed, repeats, budget)
         del some
     del table
-    print(text_table(HEAD, [row.cells() for row in rows]))
+    print(text_table(HEAD, [row.cells() for row in rows]), flush=True)
     if first.failure:
         print(f"\nlinear in a process of its own: {first.failure}")
     else:
@@ -316,8 +316,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                     function, least, after, options.seed, 1 if options.quick else 3, patience
                 )
     if asked:
-        print(f"\nlinear tariff, up to {patience:.0f} s a peer")
-        print(text_table(PEER_HEAD, [row.cells() for row in asked]))
+        print(f"\nsmaller markets, roomier for anybody to offload; peers get {patience:g} s")
+        print(text_table(PEER_HEAD, [row.cells() for row in asked]), flush=True)
     for name in missing:
         print(f"{name}: missing")
     progress(f"{time.perf_counter() - started:.0f} s in all")

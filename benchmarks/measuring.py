@@ -51,7 +51,8 @@ class Spread:
         return cls(median, low, high)
 
     def __str__(self) -> str:
-        return f"{self.median:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        spread = "" if self.low == self.high else f" [{self.low:.3g}, {self.high:.3g}]"
+        return f"{self.median:.3g}{spread}"
 
 
 def interleaved(

@@ -12,6 +12,8 @@ from measuring import Spread, apart, count, interleaved, ratio, text_table, writ
 def test_quartiles_of_known_numbers() -> None:
     assert Spread.of([5.0, 1.0, 3.0, 2.0, 4.0]) == Spread(3.0, 2.0, 4.0)
     assert Spread.of([7.0]) == Spread(7.0, 7.0, 7.0)
+    assert str(Spread(3.0, 2.0, 4.0)) == "3 [2, 4]"
+    assert str(Spread(7.0, 7.0, 7.0)) == "7"
 
 
 def test_ratios_are_taken_round_by_round() -> None:
