@@ -101,17 +101,33 @@ def test_a_social_minimum_is_an_equilibrium_and_stays(
     assert passes == 1
 
 
-@SETTINGS
-@given(st.data())
-def test_the_equilibrium_is_nearly_always_the_social_minimum(
-    games: ModuleType, data: st.DataObject
-) -> None:
-    """Pairs of moves are searched; what needs three clients to move may be missed, not by much."""
-    instance = data.draw(games.pools())
-    costs = [c for p in games.profiles(instance) if (c := games.total(instance, p)) is not None]
-    if costs:
-        least = float(min(costs))
-        assert pooled(instance.clients, instance.server).cost <= 1.15 * least + 1e-12
+def test_the_equilibrium_is_nearly_always_the_social_minimum() -> None:
+    """Pairs of moves are searched; what needs three clients to move may be missed, not by much.
+
+    200 seeded pools of 2..6 clients with convex frontiers, every profile enumerated.
+    """
+    rng = np.random.default_rng(1)
+    losses = []
+    for _ in range(200):
+        count, lanes = int(rng.integers(2, 7)), int(rng.integers(1, 3))
+        step, slope = rng.uniform(0.01, 0.2, (3, count)), rng.uniform(0.05, 5.0, (3, count))
+        work = np.vstack((np.cumsum(step[::-1], axis=0)[::-1], np.zeros(count)))
+        base = np.vstack((np.zeros(count), np.cumsum(np.sort(slope, axis=0) * step, axis=0)))
+        base += rng.uniform(0.01, 0.1, count)
+        rate = np.exp(rng.uniform(np.log(0.1), np.log(20.0), count))
+        value = rate * np.exp(rng.normal(size=count))
+        found = pooled(ClientTable.from_arrays(base, work, value, rate=rate), Pool(lanes))
+        every = np.array(list(itertools.product(range(4), repeat=count)))
+        picked = np.arange(count)
+        rho = (rate * work[every, picked]).sum(axis=1) / lanes
+        borne = rho < 1.0
+        x = 1.0 / (1.0 - rho[borne] ** lanes)
+        waits = base[every, picked][borne] + work[every, picked][borne] * x[:, None]
+        costs = (value * waits).sum(axis=1)
+        losses.append(found.cost / costs.min() - 1.0)
+    assert min(losses) >= -1e-12
+    assert np.mean(np.array(losses) > 1e-9) <= 0.02
+    assert max(losses) <= 0.05
 
 
 @SETTINGS
