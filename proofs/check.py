@@ -94,10 +94,10 @@ def execute(path: str, as_json: bool, command: str) -> int:
         with open(path, "rb") as file:
             document = parse(file.read(MAX_BYTES + 1))
     except OSError as error:
-        print(f"{command}: cannot read {show(path)}: {error.strerror}", file=sys.stderr)
+        print(f"{command}: cannot read {path!a}: {error.strerror}", file=sys.stderr)
         return 2
     except NotJson as error:
-        print(f"{command}: {show(path)} is not JSON: {error}", file=sys.stderr)
+        print(f"{command}: {path!a} is not JSON: {error}", file=sys.stderr)
         return 2
     verdict = check(document)
     if as_json:

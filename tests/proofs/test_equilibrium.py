@@ -257,6 +257,18 @@ def test_local_only_needs_no_share_and_the_rest_needs_some(documents: dict[str, 
     assert "share is 0.5, above max_share 0.25" in reasons(check(document))
 
 
+def test_bounds_that_leave_no_share_are_refused_even_with_share_0(games: ModuleType) -> None:
+    """Nobody can have meant them: with nothing allowed, nothing could be better than share 0."""
+    row = games.client("a", 1.0, [[0.0, 1.0], [9.0, 0.0]], 2.0, 1.0)
+    row |= {"piece": 1, "share": 0.0, "latency_s": 9.0, "payment": 0.0, "regret": 0.0}
+    document = {
+        "format": "dds-equilibrium/1", "concept": "nash", "quantum": None, "price": 0.0,
+        "tariff": {"kind": "flat", "price": 0.0, "capacity": 4.0}, "total_demand": 0.0,
+        "max_regret": 0.0, "price_below": None, "clients": [row],
+    }  # fmt: skip
+    assert "max_share 1.0 is below min_share 2.0" in reasons(check(document))
+
+
 def test_empty_handed_markets(games: ModuleType) -> None:
     """Price 0, nobody buys; and a capacity that demand at price 0 does not reach."""
     idle = [games.client("a", 1.0, [[0.5, 0.0]]), games.client("b", 1.0, [[1.0, 2.0], [0.25, 0.0]])]

@@ -57,6 +57,23 @@ def test_with_a_quantum_a_capacity_means_its_multiple() -> None:
     assert snapped(Fraction(0.30001), Fraction(1, 1000)) == Fraction(0.30001)
 
 
+def test_room_beside_the_others_is_whole_quanta_and_no_pole() -> None:
+    third, others = Fraction(1, 3), Fraction(2, 3)
+    hard = read_tariff({"tariff": {"kind": "clearing", "capacity": 1.0}}, third)
+    pole = read_tariff({"tariff": {"kind": "barrier", "base_price": 1.0, "capacity": 1.0}}, third)
+    assert hard.room(others, third) == third
+    assert pole.room(others, third) == 0
+    assert pole.room(others, None) == third
+    assert hard.room(others, Fraction(1, 4)) == Fraction(1, 4)
+    assert pole.room(Fraction(1, 2), Fraction(1, 5)) == Fraction(2, 5)
+    assert (
+        read_tariff({"tariff": {"kind": "flat", "price": 1, "capacity": None}}, None).room(
+            others, None
+        )
+        is None
+    )
+
+
 def table(loads: list[Any], prices: list[Any]) -> dict[str, Any]:
     return {"kind": "piecewise", "loads": loads, "prices": prices, "capacity": None}
 

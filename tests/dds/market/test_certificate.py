@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -18,7 +19,7 @@ from dds.market.client import Client
 from dds.market.document import Instance, solve
 from dds.market.equilibrium import Equilibrium, competitive, nash
 from dds.market.numbers import exact_share
-from dds.market.tariff import Barrier, Clearing, Linear, PiecewiseLinear
+from dds.market.tariff import Barrier, Clearing, Flat, Linear, PiecewiseLinear
 from dds.market.tariff_base import Tariff
 from dds.testing import markets
 from proofs.check import check
@@ -81,6 +82,21 @@ def test_who_knows_the_others_only_rounded_allows_for_it(tariff: Tariff) -> None
         row["regret"] > exact["regret"]
         for row, exact in zip(rows, found.certificate["clients"], strict=True)
     )
+    verdict = check(json.loads(assemble(public, rows).to_json()))
+    assert verdict.verified, verdict.summary()
+
+
+def test_what_the_others_leave_of_the_capacity_may_be_known_only_rounded_too() -> None:
+    """At a flat price F matters as far as it leaves room; most of all to who has little."""
+    rich = [Client(Frontier.from_points([(0.0, 0.25)]), 1.0, name=f"c{i}") for i in range(5)]
+    clients = [*rich, replace(rich[0], value_of_time=1e-9, name="tiny")]
+    tariff = Flat(0.1, 1.0)
+    found = nash(clients, tariff)
+    public = Public("nash", tariff, None, found.price)
+    rows = [
+        certificate_row(client, public, share, found.total - share)
+        for client, share in zip(clients, found.shares.tolist(), strict=True)
+    ]
     verdict = check(json.loads(assemble(public, rows).to_json()))
     assert verdict.verified, verdict.summary()
 
