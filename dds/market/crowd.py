@@ -103,8 +103,7 @@ class Crowd:
         wide = high.price > low.price * (1.0 + WIDTH) or high.slope > low.slope * (1.0 + WIDTH)
         if wide or leads(high, low):
             return None
-        zone = Zone.between(self.table, _unbound(low), _unbound(high))
-        return zone if zone is not None and zone.covers(quote, bound) else None
+        return Zone.between(self.table, _unbound(low), _unbound(high), bound)
 
     def _reconsidered(self, probe: Probe) -> Floats:
         """Best responses, or present shares that are as good."""
@@ -168,6 +167,7 @@ def _narrowed(zone: Zone, last: Quote | None, quote: Quote, bound: Ints) -> Zone
             price=min(far.price, high.price + REACH * price),
             slope=min(far.slope, high.slope + REACH * slope),
         )),
+        bound,
     )  # fmt: skip
 
 

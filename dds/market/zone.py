@@ -13,7 +13,7 @@ where g = sqrt(w W) and y^2 + u y^3 = 1; Psi is interpolated.  Only the others, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -41,7 +41,8 @@ class Zone:
     """All quotes from ``low`` to ``high`` for some clients of a market.
 
     table: these clients; rows: their indices in the market, rising, None for everybody;
-    outer: the zone around this one, in which these clients are turning and the others not.
+    outer: the zone around this one, in which these clients are turning and the others not;
+    bound: indices of clients to count as turning because quotes bound them.
     """
 
     table: ClientTable
@@ -49,20 +50,28 @@ class Zone:
     high: Quote
     rows: Ints | None = None
     outer: Zone | None = None
+    bound: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @classmethod
-    def between(cls, table: ClientTable, low: Quote, high: Quote) -> Zone | None:
+    def between(
+        cls, table: ClientTable, low: Quote, high: Quote, bound: Ints | None = None
+    ) -> Zone | None:
         """The zone of everybody, if these quotes can be the ends of one."""
         steep = low.slope > 0.0 or high.slope == 0.0
-        return cls(table, low, high) if low.price > 0.0 and steep and leads(low, high) else None
+        if not (low.price > 0.0 and steep and leads(low, high)):
+            return None
+        return cls(table, low, high, bound=np.zeros(0, np.int64) if bound is None else bound)
 
-    def inner(self, low: Quote, high: Quote) -> Zone:
-        """The zone between two quotes of this one."""
-        return Zone(self._few, low, high, self.turning, self)
+    def inner(self, low: Quote, high: Quote, bound: Ints) -> Zone:
+        """The zone between two quotes of this one, for quotes that bind turning clients."""
+        return Zone(self._few, low, high, self.turning, self, bound)
 
     @cached_property
     def _enclosed(self) -> Enclosed:
-        return enclose(self.table, self.low, self.high)
+        found = enclose(self.table, self.low, self.high)
+        bound = self.bound if self.rows is None else np.searchsorted(self.rows, self.bound)
+        found.modes[bound], found.amounts[bound] = UNSURE, 0.0
+        return found
 
     @cached_property
     def _unsure(self) -> Ints:

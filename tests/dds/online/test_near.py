@@ -61,7 +61,7 @@ def test_after_any_join_leave_and_update_nobody_gains(tariff: Tariff) -> None:
     clients = {id: table.client(id) for id in market.join_many(table)}  # noqa: A001
     market.clear()
     close = 0
-    for step in range(60):
+    for step in range(36):
         client, old = others.client(step), int(rng.choice(list(clients)))
         if step % 3 == 0:
             clients[market.join(client)] = client
@@ -75,10 +75,12 @@ def test_after_any_join_leave_and_update_nobody_gains(tariff: Tariff) -> None:
         record = market._state.last
         assert record is not None
         close += record.quote is not None
+        if step % 6:
+            continue
         now = ClientTable.of(list(clients.values())).take(np.arange(len(clients)))
         in_equilibrium(market, now)
         assert cleared.price == pytest.approx(nash(now, tariff).price, rel=2e-2)
-    assert close > 30
+    assert close > 18
 
 
 def test_what_a_near_clearing_gave_is_read_in_every_way() -> None:
