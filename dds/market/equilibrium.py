@@ -128,7 +128,8 @@ def competitive(
 
     A tariff sells F where pi(F) = p; a capacity in cores, or :class:`Clearing`, all of it at
     the price that clears it (0 if everybody's max_share fits).  Where demand jumps past supply
-    the tied clients, indifferent at p, are served in order while they fit.  start: the
+    the tied clients, indifferent at p, are served in order while they fit.  With a quantum many
+    prices may sell exactly the capacity: the one reported is any of them.  start: the
     equilibrium of nearly the same market, near which to search.
 
     Raises as :func:`nash` does.

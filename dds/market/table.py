@@ -346,7 +346,7 @@ class ClientTable:
         sold = shares > 0.0
         best = np.where(sold, math.inf, self.local_base)
         piece, second = np.where(sold, -1, self.local_piece), np.full(len(self), math.inf)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
             for k in range(self.depth):
                 latency = np.where(sold, self.base[k] + self.work[k] / shares, math.inf)
                 better = latency < best

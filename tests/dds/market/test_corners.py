@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from dds.cut.pieces import Frontier
 from dds.errors import Infeasible
 from dds.market.client import Client
 from dds.market.equilibrium import Equilibrium, competitive, nash
+from dds.market.table import ClientTable
 from dds.market.tariff import Barrier, Clearing, Flat, Linear, PiecewiseLinear, Power, Tariff
 from proofs.check import check
 
@@ -40,6 +42,7 @@ def assert_proven(found: Equilibrium) -> None:
     assert found.rounds < 200
     verdict = check(json.loads(found.certificate.to_json()))
     assert verdict.verified, verdict.summary()
+    assert np.isfinite(found.regret).all()
     costs = found.table.value * found.latencies + found.payments
     if found.quantum is None or found.concept == "competitive":
         assert (found.regret <= 1e-9 * costs).all()
@@ -78,6 +81,7 @@ ANTICIPATING = {
     "a witness at a kink that is no double": (
         [ONE], PiecewiseLinear((0.0, 0.1, 0.2), (50, 50, 100)), None,
     ),
+    "nothing to choose, and it costs nothing": ([of((0, 0))], Linear(0.0, 0.5, 4.0), None),
     "a pole that a quantum would reach": ([of((0, 0.1), (4.2, 0))], Barrier(1.0, 0.1), TENTH),
     "a pole that one more quantum would reach": (
         [ONE, ONE, of((0, 0.1), (1, 0))], Barrier(0.1, 1.0), THIRD,
@@ -120,3 +124,10 @@ def test_price_takers_buy_what_is_for_sale(name: str) -> None:
 def test_demand_without_a_limit_is_infeasible(solver, tariff: Tariff, quantum) -> None:
     with pytest.raises(Infeasible, match="demand has no limit"):
         solver(named([ONE, of((0.5, 0.5), (1.0, 0.0))]), tariff, quantum=quantum)
+
+
+def test_a_share_too_small_to_divide_by_takes_for_ever() -> None:
+    table = ClientTable.of([ONE, OR_LOCAL])
+    latencies, pieces = table.latencies(np.array([5e-324, 5e-324]))
+    assert latencies.tolist() == [math.inf, math.inf]
+    assert pieces.shape == (2,)
