@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dds.errors import Infeasible
 from dds.market.bound import read_capacity, table_of
@@ -35,8 +36,11 @@ __all__ = ["Kelly", "kelly"]
 
 #: A piece that costs no more than the best one, relative, is as good.
 TIE = 1e-12
-#: Halvings of the range of B, and how often clients who jump are held on the nearer side.
+#: Halvings of the range of B, and how often a client that jumps is kept off a piece.
 STEPS, HOLDS = 200, 64
+#: A part of all bids that changes by more between neighbouring totals jumps; this near to all of
+#: the cores is all of them; bids and their inverse stay below this, credits/s.
+JUMP, ALL, LARGEST_BIDS = 1e-9, 1e-12, 1e200
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +93,7 @@ def kelly(
         return _played(table, cores, np.zeros(len(table)), market.shares, anticipating=anticipating)
     if not anticipating:
         return _played(table, cores, market.payments, None, anticipating=False)
-    return _played(table, cores, _anticipated(table, cores), None, anticipating=True)
+    return _anticipated(table, cores)
 
 
 def _played(
@@ -140,43 +144,47 @@ def _cost(table: ClientTable, k: int, cores: float, others: Floats) -> Floats:
     return np.where((share > 0.0) & (table.low <= cores) & ~np.isnan(cost), cost, math.inf)
 
 
-def _anticipated(table: ClientTable, cores: float) -> Floats:
+def _anticipated(table: ClientTable, cores: float) -> Kelly:
     """Bids at the B where the parts that everybody is content with add up to one.
 
     Given B, a client is content with part s of it on piece k if the bid s B is best against
-    (1 - s) B.  A larger B makes all parts smaller; as long as there is a choice the largest is
-    taken.  Where parts jump over one, one client after the other is held to its smaller choice.
+    (1 - s) B.  A larger B makes the parts on a piece smaller; where two pieces content a client
+    the one with the larger part is taken.  Where that makes the sum jump over one, a client that
+    jumps is kept off the larger piece, and again, until the sum is met.
     """
-    held = np.full(len(table), math.inf)
+    barred = np.isinf(table.base)
+    found: list[Kelly] = []
     for _ in range(HOLDS):
-        below, above = _crossing(table, cores, held)
-        more, less = (_parts(table, cores, total, held) for total in (below, above))
-        jump = more - less
-        if exact_sum(more)[0] - exact_sum(less)[0] <= 1e-9:
-            return above * less
-        row = int(np.argmax(jump))
-        if not jump[row] > 1e-9:
+        try:
+            below, above = _crossing(table, cores, barred)
+        except Infeasible:
+            if not found:
+                raise
             break
-        # The same crossing, with this client on the near side of its jump.
-        held[row] = float(less[row]) * cores * (1.0 + 1e-6)
-    return above * less
+        (more, pieces), (less, _) = (_parts(table, cores, b, barred) for b in (below, above))
+        found.append(_played(table, cores, above * less, None, anticipating=True))
+        row = int(np.argmax(more - less))
+        if more[row] - less[row] <= JUMP:
+            break
+        barred[pieces[row], row] = True
+    return min(found, key=lambda one: one.max_regret)
 
 
-def _crossing(table: ClientTable, cores: float, held: Floats) -> tuple[float, float]:
+def _crossing(table: ClientTable, cores: float, barred: NDArray[np.bool_]) -> tuple[float, float]:
     """Neighbouring totals of bids between which the parts fall through one."""
 
     def wanted(total: float) -> float:
-        return exact_sum(_parts(table, cores, total, held))[0]
+        return exact_sum(_parts(table, cores, total, barred)[0])[0]
 
-    low = high = float((table.value * np.where(np.isfinite(table.base), table.work, 0.0)).max())
-    low, high = low / cores, high / cores
+    stakes = np.where(np.isinf(table.base), 0.0, table.value * table.work)
+    low = high = float(stakes.max()) / cores
     while wanted(high) > 1.0:
         high *= 16.0
-        if high > 1e200:
+        if high > LARGEST_BIDS:
             raise Infeasible("clients that must offload want more than there is at any bids")
     while wanted(low) <= 1.0:
         low /= 16.0
-        if low < 1e-200:
+        if low < 1.0 / LARGEST_BIDS:
             raise Infeasible(
                 "no bids of two clients found from which nobody wants to change, and one that bids "
                 "alone has no best bid: half of it buys as much"
@@ -189,19 +197,22 @@ def _crossing(table: ClientTable, cores: float, held: Floats) -> tuple[float, fl
     return low, high
 
 
-def _parts(table: ClientTable, cores: float, total: float, held: Floats) -> Floats:
-    """The largest part of B that each client is content with, no share above ``held``."""
+def _parts(
+    table: ClientTable, cores: float, total: float, barred: NDArray[np.bool_]
+) -> tuple[Floats, Ints]:
+    """The largest part of B that contents each client, and its piece, -1 for none."""
     best = np.where(np.isfinite(table.local_base), 0.0, -math.inf)
+    piece = np.full(len(table), -1)
+    most = np.minimum(table.high, cores * (1.0 - ALL))
     for k in range(table.depth):
         a = table.value * table.work[k] / cores
-        # b^2 = a (B - b), the larger of two ways to write its root
+        # b^2 = a (B - b), its root written without a difference
         part = 2.0 * a / (a + np.sqrt(a * a + 4.0 * a * total))
-        share = np.clip(cores * part, table.low, np.minimum(table.high, cores * (1.0 - 1e-12)))
-        others = np.maximum(total * (1.0 - share / cores), 0.0)
+        share = np.clip(cores * part, table.low, most)
+        others = total * (1.0 - share / cores)
         own = table.value * (table.base[k] + table.work[k] / share) + total * share / cores
-        content = own <= _replies(table, cores, others) * (1.0 + TIE)
-        content &= (share <= held) & np.isfinite(table.base[k])
-        best = np.where(content, np.maximum(best, share / cores), best)
-    fallback = np.where(table.must_offload, table.low / cores, 0.0)
-    found: Floats = np.where(np.isinf(best), fallback, best)
-    return found
+        content = (own <= _replies(table, cores, others) * (1.0 + TIE)) & ~barred[k]
+        better = content & (share / cores > best)
+        best, piece = np.where(better, share / cores, best), np.where(better, k, piece)
+    parts: Floats = np.where(np.isinf(best), table.low / cores, best)
+    return parts, piece

@@ -224,12 +224,15 @@ def _candidates(dual: DualBound, gap: float, capacity: float) -> tuple[Ints, _Mo
         rows.append(near)
         pieces.append(np.full(len(near), k))
         costs.append(reduced[near])
-    order = np.argsort(np.concatenate(costs), kind="stable")
+    row, piece, cost = (np.concatenate(parts) for parts in (rows, pieces, costs))
     # Most modes are those that the clients have: only clients with two matter.
-    row = np.concatenate(rows)[order]
-    modes = np.bincount(row, minlength=len(table))
-    chosen = np.flatnonzero(modes[row] > 1)[:WIDTH]
-    row, piece = row[chosen], np.concatenate(pieces)[order][chosen]
+    several = np.bincount(row, minlength=len(table))[row] > 1
+    row, piece, cost = row[several], piece[several], cost[several]
+    if len(row) > WIDTH:
+        least = np.argpartition(cost, WIDTH)[:WIDTH]
+        row, piece, cost = row[least], piece[least], cost[least]
+    order = np.lexsort((piece, row, cost))
+    row, piece = row[order], piece[order]
     movers, place = np.unique(row, return_inverse=True)
     return movers, _Moves(place, piece, *on_pieces(table, row, piece, capacity))
 

@@ -142,11 +142,19 @@ def test_of_four_equal_clients_two_bid_and_two_stay_local() -> None:
     assert found.max_regret <= 1e-9
 
 
-def test_a_neighbour_who_would_rather_be_alone_makes_it_impossible() -> None:
+def test_where_nobody_can_stand_a_neighbour_there_is_no_equilibrium() -> None:
     """Two bidders bear 1.5 each, and local is 1.2; one bidder alone would bid less and less."""
     pieces = Frontier.from_points([(0.0, 0.5), (1.2, 0.0)])
+    found = kelly([Client(pieces, 1.0, name=f"{i}") for i in range(4)], 1.0)
+    assert found.max_regret > 0.1
+
+
+def test_where_one_alone_would_offload_it_has_no_best_bid() -> None:
+    """The whole core gives the second 3 s, and local 2 s."""
+    fast = Client(Frontier.from_points([(0.0, 1.0), (2.0, 0.0)]), 1.0, name="fast")
+    slow = Client(Frontier.from_points([(0.0, 3.0), (2.0, 0.0)]), 1.0, name="slow")
     with pytest.raises(Infeasible, match="alone has no best bid"):
-        kelly([Client(pieces, 1.0, name=f"{i}") for i in range(4)], 1.0)
+        kelly([fast, slow], 1.0)
 
 
 def test_where_there_is_plenty_nobody_bids() -> None:
