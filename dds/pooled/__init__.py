@@ -3,12 +3,14 @@
 - ``slowdown``     x(rho): :class:`ProcessorSharing`, :class:`Measured`; ``server`` :class:`Pool`
 - ``game``         the potential, moves of one client, exact ties; ``search`` where to begin
 - ``equilibrium``  :func:`pooled`; ``certificate`` its proof, checked by ``proofs.pooled``
+- ``bound``        what no choice of pieces is below: how far from the social optimum we may be
 - ``baselines``    what others do, under the same enforcement
 - ``recommend``    :func:`recommend`: which product suits these clients, and why
 - ``simulator``    single requests through processor sharing and queues: the oracle of the tests
 """
 
 from dds.pooled.baselines import Baseline, pooled_baselines, reserved_baselines
+from dds.pooled.bound import total_bound
 from dds.pooled.equilibrium import PooledEquilibrium, mean_latency, pooled
 from dds.pooled.recommend import Candidate, Recommendation, recommend
 from dds.pooled.server import Pool
@@ -28,4 +30,5 @@ __all__ = [
     "pooled_baselines",
     "recommend",
     "reserved_baselines",
+    "total_bound",
 ]

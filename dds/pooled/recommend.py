@@ -56,7 +56,11 @@ class Recommendation:
         return self[self.product].result
 
     def __getitem__(self, product: str) -> Candidate:
-        return next(found for found in self.candidates if found.product == product)
+        for found in self.candidates:
+            if found.product == product:
+                return found
+        known = ", ".join(c.product for c in self.candidates)
+        raise InvalidInput(f"product is {product!r}; there are {known}")
 
 
 def recommend(clients: Sequence[Client] | ClientTable, server: Pool) -> Recommendation:

@@ -82,5 +82,7 @@ def test_nobody_can_serve_them() -> None:
 def test_wrong_arguments() -> None:
     with pytest.raises(InvalidInput, match="server is 4"):
         recommend([client()], 4)
+    with pytest.raises(InvalidInput, match="there are local, pooled, reserved-social"):
+        recommend([client()], Pool(4))["leases"]
     with pytest.raises(InvalidInput, match="at least one"):
         recommend([], Pool(1))
