@@ -18,7 +18,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -228,21 +227,30 @@ class _Game:
         return self.replies(shares, self.total(shares))[0].shares
 
     def turns(self, shares: Floats) -> Floats:
-        """Everybody's reply, one client after the other."""
-        shares = shares.copy()
-        counted = shares if self.quantum is None else to_quanta(shares, self.quantum)
-        total = exact_sum(counted)[0]
-        for i, row in enumerate(self._rows):
-            own = shares[i : i + 1]
-            others = max(total - float(counted[i]), 0.0)
-            cores = others if self.quantum is None else float(int(others) * self.quantum)
-            over = self.oversold(cores + float(own[0]))
-            reply = self.replies_of(row, own, np.array([cores]), oversold=over)[0].shares
-            shares[i] = reply[0]
-            counted[i] = reply[0] if self.quantum is None else to_quanta(reply, self.quantum)[0]
-            total = others + float(counted[i])
-        return shares
+        """Everybody's reply, one client after the other.
 
-    @cached_property
-    def _rows(self) -> list[ClientTable]:
-        return [self.table.slice(slice(i, i + 1)) for i in range(len(self.table))]
+        Those who stay change nothing for the next, so as many as stayed before are asked at once.
+        """
+        shares, count = shares.copy(), len(shares)
+        counted = shares if self.quantum is None else to_quanta(shares, self.quantum)
+        total, i, ahead = exact_sum(counted)[0], 0, 1
+        while i < count:
+            rows = slice(i, min(i + ahead, count))
+            others = np.maximum(total - counted[rows], 0.0)
+            cores, load = others, total
+            if self.quantum is not None:
+                cores, load = to_shares(others, self.quantum), float(int(total) * self.quantum)
+            reply = self.replies_of(
+                self.table.slice(rows), shares[rows], cores, oversold=self.oversold(load)
+            )[0].shares
+            moving = np.flatnonzero(reply != shares[rows])
+            if not len(moving):
+                i, ahead = i + ahead, 2 * ahead
+                continue
+            first = int(moving[0])
+            i, ahead = i + first + 1, max(first, 1)
+            shares[i - 1] = reply[first]
+            own = reply[first : first + 1]
+            counted[i - 1] = own[0] if self.quantum is None else to_quanta(own, self.quantum)[0]
+            total = float(others[first] + counted[i - 1])
+        return shares

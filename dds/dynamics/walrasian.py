@@ -45,7 +45,7 @@ def tatonnement(
     clients: Sequence[Client] | ClientTable,
     tariff: Tariff | float,
     *,
-    step: float = 1.0,
+    step: float = 0.5,
     price: float = 1.0,
     rounds: int = 1000,
     tolerance: float = 1e-9,

@@ -19,6 +19,7 @@ from dds.market.client import Client
 from dds.market.document import Instance
 from dds.market.equilibrium import nash
 from dds.market.numbers import exact_share, snapped
+from dds.market.response import best_response, reconsider
 from dds.market.table import ClientTable
 from dds.market.tariff import Barrier, Clearing, Flat, Linear
 from dds.testing import cheapest, markets, pure_equilibria, small_markets
@@ -238,3 +239,22 @@ def test_a_weight_is_a_part_of_the_way(weight: float) -> None:
 def test_a_free_server_without_limit_is_refused() -> None:
     with pytest.raises(Infeasible, match="give a max_share"):
         sequential([JUMPY], Flat(0.0))
+
+
+def test_asking_several_at_once_is_asking_one_after_the_other() -> None:
+    """A round of 40 clients against 40 single best responses."""
+    rng = np.random.default_rng(5)
+    clients = [
+        replace(JUMPY, name=f"{i}", value_of_time=float(v))
+        for i, v in enumerate(rng.lognormal(0.0, 1.0, 40))
+    ]
+    tariff, shares = Linear(0.05, 0.02), np.zeros(40)
+    seen = sequential(clients, tariff, keep=True)
+    assert seen.history is not None
+    for row in seen.history[1:]:
+        for i, client in enumerate(clients):
+            others = math.fsum(shares.tolist()) - shares[i]
+            bid = best_response(client, tariff, max(others, 0.0))
+            now = reconsider(client, tariff, float(shares[i]), max(others, 0.0))
+            shares[i] = now.share if now.cost <= bid.cost else bid.share
+        np.testing.assert_allclose(row, shares, rtol=1e-6, atol=1e-9)

@@ -56,7 +56,7 @@ def test_with_one_piece_each_it_ends_where_the_market_clears(
 @quick
 @given(single(), st.sampled_from([Linear(0.0, 1.0), Linear(0.0, 9.0), Power(0.0, 1.0, 2)]))
 def test_a_rising_tariff_too(clients: list[Client], tariff: Tariff) -> None:
-    """Supply of elasticity 1 or 1/2, demand of 1/2 at most: a step of 1 shrinks every error."""
+    """Supply of elasticity 1 or 1/2, demand of 1/2 at most: every step shrinks the error."""
     found = tatonnement(clients, tariff)
     market = competitive(clients, tariff)
     assert found.converged
