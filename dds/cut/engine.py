@@ -63,15 +63,15 @@ def run(
     link: Link,
     x: float,
     every: bool,
-    engine: str | None,
+    compiled: bool,
 ) -> Found:
-    """Search (:mod:`dds.cut.parametric`) where ``engine`` says (:func:`use_compiled`).
+    """Search (:mod:`dds.cut.parametric`), compiled or not.
 
     Returns the (listing, values) of :func:`dds.cut.crossing.describe`; times that are out
     of bounds have no cut.
     """
     up, down, rtt = float(link.uplink), float(link.downlink), float(link.rtt)
-    if use_compiled(engine):
+    if compiled:
         listing, values = prepare().search(*net.arrays, local, work, up, down, rtt, x, every)
         return listing, values.tolist()
     return parametric.search(
@@ -85,10 +85,10 @@ def run_envelope(
     work: NDArray[np.float64],
     box: NDArray[np.float64],
     most: int,
-    engine: str | None,
+    compiled: bool,
 ) -> FoundHull:
-    """:func:`dds.cut.envelope.envelope` where ``engine`` says (:func:`use_compiled`)."""
-    if use_compiled(engine):
+    """:func:`dds.cut.envelope.envelope`, compiled or not."""
+    if compiled:
         listing, values, calls, complete = prepare().envelope(*net.arrays, local, work, box, most)
         return listing.tolist(), values.tolist(), calls, complete
     return envelope.envelope(

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from dds.costs.link import Link
 from dds.costs.roofline import Timing, operator_times, server_times
 from dds.cut.crossing import best_of
-from dds.cut.engine import run_envelope
+from dds.cut.engine import run_envelope, use_compiled
 from dds.cut.network import Network, make_cut, network
 from dds.cut.pieces import Cut, CutFields, Frontier, Piece
 from dds.cut.solver import frontier
@@ -201,7 +201,9 @@ def hull(
         raise InvalidInput(f"most is {most!r}; need at least 1 cut")
     net = network(graph)
     box = _box(net, local, work, uplinks, downlinks)
-    listing, values, calls, complete = run_envelope(net, local, work, box, most, engine)
+    listing, values, calls, complete = run_envelope(
+        net, local, work, box, most, use_compiled(engine)
+    )
     points = np.array([values[0], values[3], values[4], values[2]])
     # By rising L; of equals the one with more work first.
     order = np.lexsort((-points[3], points[0]))

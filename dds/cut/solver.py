@@ -92,13 +92,13 @@ def _pieces(
     engine: str | None,
 ) -> tuple[Piece, ...]:
     """Search, and make pieces of the columns that come back."""
-    net = network(graph)
+    net, compiled = network(graph), use_compiled(engine)
     found: Found = [], [[]]
-    if use_compiled(engine) and _as_they_are(device, net) and _as_they_are(server, net):
-        found = run(net, device, server, link, x, every, engine)
+    if compiled and _as_they_are(device, net) and _as_they_are(server, net):
+        found = run(net, device, server, link, x, every, compiled)
     if not found[1][0]:  # times that are still to be worked out, or to be refused
         local, work = operator_times(graph, device), server_times(graph, server)
-        found = run(net, local, work, link, x, every, engine)
+        found = run(net, local, work, link, x, every, compiled)
     _, (_, bases, works, *_) = found
     cuts = [Cut.later(_fields, net, found, k) for k in range(len(bases))]
     return tuple(map(Piece, bases, works, cuts))
