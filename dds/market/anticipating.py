@@ -33,7 +33,7 @@ def anticipating(sale: Sale, start: Start | None = None) -> Play:
     sides = Sides.free(sale.size)
     for _ in range(PASSES):
         found = yield from Search(sale, sides).found(start)
-        sale.check_bounded(found.bracket.above)
+        sale.check_bounded(found.bracket.above, sale.price(found.load))
         shares, jumping, left = served(found.bracket)
         if not jumping.size:
             break

@@ -19,7 +19,7 @@ import numpy as np
 
 from dds.market.crossing import Answers, Bracket, End, Path
 from dds.market.numbers import Floats, Ints, to_shares
-from dds.market.replies import BOUNDLESS, Quote
+from dds.market.replies import Quote
 from dds.market.sale import Asking, Sale, Start, double, grow
 
 __all__ = ["Found", "Search", "Sides"]
@@ -274,7 +274,7 @@ class Search:
 
     def _bent(self, price: float) -> Callable[[float], Quote]:
         """The question at a price, by slope."""
-        cap = self._sale.tariff.capacity if math.isfinite(self._sale.room) else BOUNDLESS
+        cap = self._sale.tariff.capacity if math.isfinite(self._sale.room) else self._sale.reach
         return lambda slope: self._sides.on(Quote(cap, price, slope))
 
 

@@ -31,6 +31,8 @@ __all__ = [
 ]
 
 
+#: The most quanta that shares may come in: their sums are exact.
+COUNTABLE = 2.0**50
 #: Stands for every number beyond: so large that nobody pays it, and twice it is a double.
 HUGE = 2.0**1000
 
@@ -110,7 +112,7 @@ class Sale:
     quantum: Fraction | None
 
     def __post_init__(self) -> None:
-        if self.quantum is not None and 2.0**50 < self.room < math.inf:
+        if self.quantum is not None and COUNTABLE < self.room < math.inf:
             raise InvalidInput(
                 f"quantum {self.quantum!s} is too fine for {self.tariff.capacity:g} cores: "
                 "need at most 2^50 quanta"
@@ -167,10 +169,21 @@ class Sale:
             self.load(rounded) if self.quantum is not None else Fraction(rounded) + Fraction(rest)
         )
 
-    def check_bounded(self, end: End) -> None:
-        """Raise Infeasible if demand has no limit."""
-        if end.demand * self.unit > LARGEST:
-            raise Infeasible("demand has no limit at price 0; give a capacity or max_share")
+    @cached_property
+    def reach(self) -> float:
+        """The most that anybody may ask for where nothing limits it, cores."""
+        return BOUNDLESS if self.quantum is None else 4.0 * COUNTABLE * self.unit
+
+    def check_bounded(self, end: End, price: float = 0.0) -> None:
+        """Raise Infeasible if demand has no limit, InvalidInput if it is too much to count."""
+        if end.demand <= (COUNTABLE if self.quantum is not None else LARGEST):
+            return
+        if price > 0.0 and self.quantum is not None:
+            raise InvalidInput(
+                f"quantum {self.quantum!s} is too fine for a demand of {end.demand * self.unit:g} "
+                "cores: need at most 2^50 quanta"
+            )
+        raise Infeasible("demand has no limit at price 0; give a capacity or max_share")
 
 
 def grow(sale: Sale, path: Path, below: End, start: float, step: float = 4.0) -> Asking:

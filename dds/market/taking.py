@@ -11,7 +11,7 @@ import numpy as np
 
 from dds.market.crossing import Answers, Bracket, Crossing, End, Path
 from dds.market.numbers import Floats, Ints, exact_sum
-from dds.market.replies import BOUNDLESS, Quote
+from dds.market.replies import Quote
 from dds.market.sale import Outcome, Play, Sale, Start, fill, grow
 
 __all__ = ["price_taking", "rough_price"]
@@ -40,7 +40,7 @@ def price_taking(sale: Sale, start: Start | None = None) -> Play:
     """
     path = _path(sale, MET)
     bracket = yield from _crossing(sale, path, start)
-    sale.check_bounded(bracket.above)
+    sale.check_bounded(bracket.above, bracket.above.at)
     shares, tied = yield from _served(sale, bracket)
     price, total = bracket.above.at, sale.total(shares)
     start = Start(price, bracket.above.demand, 0.0, cut_off=False, spread=0.0)
@@ -67,7 +67,7 @@ def _served(sale: Sale, bracket: Bracket) -> Generator[Quote, Answers, tuple[Flo
         # What they demand just above the tie if they do not drop: less, but for rounding.
         held = np.zeros(sale.size)
         held[tied] = (fewer + larger) / 2.0
-        answers = yield Quote(BOUNDLESS, bracket.above.at * (1.0 + POINT), 0.0, at_least=held)
+        answers = yield Quote(sale.reach, bracket.above.at * (1.0 + POINT), 0.0, at_least=held)
         larger = np.minimum(answers.of(tied), larger)
     shares, _ = fill(bracket.above, tied, larger)
     while sum(exact_sum(shares), -sale.most) > 0.0:  # rounding oversold: serve one less
@@ -109,7 +109,9 @@ def _path(sale: Sale, precision: float, point: float = POINT) -> Path:
         total = sale.total(end.answers.shares)
         return float(tariff.exact_price(total)) >= end.at * (1.0 - PRICED)
 
-    return Path(lambda price: Quote(BOUNDLESS, price, 0.0), supply, precision, point, priced=priced)
+    return Path(
+        lambda price: Quote(sale.reach, price, 0.0), supply, precision, point, priced=priced
+    )
 
 
 def _crossing(sale: Sale, path: Path, start: Start | None) -> Crossing:

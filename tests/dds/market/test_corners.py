@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dds.cut.pieces import Frontier
-from dds.errors import Infeasible
+from dds.errors import Infeasible, InvalidInput
 from dds.market.client import Client
 from dds.market.equilibrium import Equilibrium, competitive, nash
 from dds.market.table import ClientTable
@@ -131,3 +131,10 @@ def test_a_share_too_small_to_divide_by_takes_for_ever() -> None:
     latencies, pieces = table.latencies(np.array([5e-324, 5e-324]))
     assert latencies.tolist() == [math.inf, math.inf]
     assert pieces.shape == (2,)
+
+
+@pytest.mark.parametrize("solver", [nash, competitive])
+@pytest.mark.parametrize("tariff", [Flat(1e-9), Linear(0.0, 1e-9), Power(0.0, 1.0, 16)])
+def test_a_quantum_too_fine_for_the_demand_is_refused(solver, tariff: Tariff) -> None:
+    with pytest.raises(InvalidInput, match="too fine for a demand of"):
+        solver(named([ONE, OR_LOCAL] * 10), tariff, quantum=Fraction(1, 10**22))
