@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypeGuard
-
 import numpy as np
 from numpy.typing import NDArray
 
+from dds.costs.device import Device
 from dds.costs.link import Link
-from dds.costs.roofline import Timing, operator_times, server_times
+from dds.costs.roofline import Timing, operator_times, roofline, server_times
 from dds.cut.engine import Found, run, use_compiled
 from dds.cut.network import Network, network
 from dds.cut.pieces import Cut, CutFields, Frontier, Piece
@@ -94,8 +93,10 @@ def _pieces(
     """Search, and make pieces of the columns that come back."""
     net, compiled = network(graph), use_compiled(engine)
     found: Found = [], [[]]
-    if compiled and _as_they_are(device, net) and _as_they_are(server, net):
-        found = run(net, device, server, link, x, every, compiled)
+    if compiled:
+        as_is = _as_is(graph, device), _as_is(graph, server)
+        if as_is[0] is not None and as_is[1] is not None:
+            found = run(net, as_is[0], as_is[1], link, x, every, compiled)
     if not found[1][0]:  # times that are still to be worked out, or to be refused
         local, work = operator_times(graph, device), server_times(graph, server)
         found = run(net, local, work, link, x, every, compiled)
@@ -104,14 +105,18 @@ def _pieces(
     return tuple(map(Piece, bases, works, cuts))
 
 
-def _as_they_are(times: Timing, net: Network) -> TypeGuard[NDArray[np.float64]]:
-    """Whether compiled code can take the times, and check them on its way."""
-    return (
-        type(times) is np.ndarray
-        and times.dtype == np.float64
-        and times.shape == (len(net.operators),)
-        and times.flags.carray
-    )
+def _as_is(graph: ModelGraph, timing: Timing) -> NDArray[np.float64] | None:
+    """Times that compiled code can take and check on its way; None where it cannot."""
+    if isinstance(timing, Device):
+        return roofline(graph, timing)
+    if (
+        type(timing) is np.ndarray
+        and timing.dtype == np.float64
+        and timing.shape == (len(graph.operators),)
+        and timing.flags.carray
+    ):
+        return timing
+    return None
 
 
 def _fields(net: Network, found: Found, k: int) -> CutFields:

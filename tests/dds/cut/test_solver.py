@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dds.compiled import numba_installed
-from dds.costs import DEVICES, Link, roofline
+from dds.costs import DEVICES, Device, Link, roofline
 from dds.cut import frontier, make_cut, min_cut, score
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph, Operator, Tensor
@@ -327,12 +327,38 @@ def test_any_unit_of_time_gives_the_same_cuts(scale):
         (["a", "b"], [1.0, 1.0], "number of seconds"),
     ],
 )
-def test_bad_times_are_refused_in_one_line(local, work, words):
+@pytest.mark.parametrize("given", [list, np.array])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_bad_times_are_refused_in_one_line(engine, given, local, work, words):
     graph = graph_of([((0,), (1,)), ((1,), (2,))], [1, 1, 1], (0,), (2,))
     with pytest.raises(InvalidInput) as caught:
-        frontier(graph, local, work, Link(1.0, 1.0))
+        frontier(graph, given(local), given(work), Link(1.0, 1.0), engine=engine)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_times_come_in_any_form(engine):
+    graph, local, work, link = random_instance(5, 20)
+    found = frontier(graph, local, work, link, engine=engine)
+    frozen = local.copy()
+    frozen.flags.writeable = False
+    for times in (local.tolist(), frozen, np.repeat(local, 2)[::2], local.astype(">f8")):
+        assert frontier(graph, times, work, link, engine=engine) == found
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_devices_stand_for_their_rooflines(engine):
+    graph = load_model(topology("squeezenet"))
+    phone, core, link = DEVICES["phone"], DEVICES["edge-core"], Link(2e6, 4e6, 0.01)
+    found = frontier(graph, phone, core, link, engine=engine)
+    assert found == frontier(
+        graph, roofline(graph, phone), roofline(graph, core), link, engine=engine
+    )
+    idle = graph_of([((0,), (1,))], [0, 0], (0,), (1,))
+    free = Device("free", 1e9, 1e9, 0.0)
+    with pytest.raises(InvalidInput, match=r"'o0' takes 0\.0"):
+        frontier(idle, phone, free, link, engine=engine)
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, math.nan])
