@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -205,3 +206,28 @@ def test_local_only_clients_cost_what_they_cost() -> None:
     found = social([Client(Frontier.from_points([(2.0, 0.0)]), 3.0)], 1.0)
     assert (found.cost, found.shares.tolist()) == (6.0, [0.0])
     assert found.gap <= 1e-14
+
+
+@settings(deadline=None, derandomize=True, max_examples=25)
+@given(crowds(), st.sampled_from([1e-12, 1e12]))
+def test_units_do_not_matter(market: tuple[list[Client], float], scale: float) -> None:
+    """Credits scale the cost; cores, with the work, leave it as it is."""
+    people, capacity = market
+    try:
+        found = social(people, capacity)
+    except Infeasible:
+        return
+    dear = [replace(c, value_of_time=c.value_of_time * scale) for c in people]
+    assert social(dear, capacity).cost == pytest.approx(found.cost * scale, rel=1e-6)
+    other = [
+        replace(
+            c,
+            frontier=Frontier.from_points(
+                [(p.base_latency, p.server_work * scale) for p in c.frontier.pieces]
+            ),
+            min_share=c.min_share * scale,
+            max_share=c.max_share * scale,
+        )
+        for c in people
+    ]
+    assert social(other, capacity * scale).cost == pytest.approx(found.cost, rel=1e-6)
