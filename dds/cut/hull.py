@@ -44,7 +44,8 @@ class CutHull:
     cuts: the K cuts by rising L, local-only last; L, D_up, D_down, W: of each, K numbers
     in s, B, B and core s; uplinks, downlinks: the box, least and greatest bytes/s;
     complete: whether these are all, or ``most`` stopped the search; calls: minimum cuts
-    solved; graph, device, server: what it is the hull of, in seconds per operator.
+    solved; graph, device, server: what it is the hull of, in seconds per operator.  The
+    arrays are read-only.
     """
 
     cuts: tuple[Cut, ...] = field(repr=False)
@@ -213,7 +214,10 @@ def hull(
         Cut.later(_fields, graph, local, int(values[5][k]), listing[slice(*begins[k])])
         for k in order.tolist()
     )
-    elapsed, up, down, behind = points[:, order]
+    points = points[:, order]
+    for shared in (points, local, work):
+        shared.flags.writeable = False
+    elapsed, up, down, behind = points
     return CutHull(
         cuts,
         elapsed,

@@ -224,6 +224,9 @@ def test_one_number_stands_for_all_clients_and_results_are_the_callers():
     assert np.array_equal(base[:, :1], found.pieces(1e4, 1e6, 0.01)[0])
     work[:] = base[:] = 7.0
     assert found.W[-1] == 0.0
+    for shared in (found.L, found.D_up, found.D_down, found.W, found.device, found.server):
+        with pytest.raises(ValueError, match="read-only"):
+            shared[0] = 7.0
     assert found.frontier(Link(1e4, 1e6)).pieces[-1].base_latency == found.L[-1]
 
 
