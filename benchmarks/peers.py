@@ -172,7 +172,10 @@ def cvxpy_competitive(count: int, seed: int, repeats: int) -> Trial:
 
 
 def nashopt_nash(count: int, seed: int, repeats: int) -> Trial:
-    """All clients' KKT conditions, solved from everybody's equal share."""
+    """All clients' KKT conditions, solved as least squares, which gets furthest here.
+
+    From four equal shares each; if that leaves a residual, again from one; the better is kept.
+    """
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -197,7 +200,12 @@ def nashopt_nash(count: int, seed: int, repeats: int) -> Trial:
             lb=np.full(size, 1e-9),  # W / f must stay finite
             ub=np.full(size, CORES * size),
         )
-        return game, game.solve(np.full(size, CORES), verbose=0)
+        answers = []
+        for each in (4.0 * CORES, CORES):
+            answers.append(game.solve(np.full(size, each), solver="trf", verbose=0))
+            if answers[-1].norm_residual < 1e-9:
+                break
+        return game, min(answers, key=lambda answer: float(answer.norm_residual))
 
     turns = _Turns.of("linear", count, seed, repeats, nash, solve)
     game, answer = turns.answer
@@ -207,7 +215,7 @@ def nashopt_nash(count: int, seed: int, repeats: int) -> Trial:
             _, gaps = game.check_equilibrium(answer.x, verbose=False)
         says += f", gap {float(np.abs(np.asarray(gaps)).max()):.0e}"
     shares = np.clip(np.asarray(answer.x, float), 0.0, None)
-    return turns.trial(shares, np.nan, says, "f >= 1e-9; compiles each game")
+    return turns.trial(shares, np.nan, says, "f >= 1e-9; up to two starts")
 
 
 def pygambit_nash(count: int, seed: int, repeats: int) -> Trial:
