@@ -16,6 +16,9 @@ from dds.model.graph import ModelGraph
 
 __all__ = ["frontier", "min_cut"]
 
+#: What times have unless somebody takes care that they have not.
+_FLOAT64 = np.dtype(np.float64)
+
 
 def frontier(
     graph: ModelGraph,
@@ -111,7 +114,7 @@ def _as_is(graph: ModelGraph, timing: Timing) -> NDArray[np.float64] | None:
         return roofline(graph, timing)
     if (
         type(timing) is np.ndarray
-        and timing.dtype == np.float64
+        and timing.dtype is _FLOAT64
         and timing.shape == (len(graph.operators),)
         and timing.flags.carray
     ):
