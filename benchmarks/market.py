@@ -282,7 +282,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     missing = [name for name in ("numba", *options.peers) if not installed(name)]
 
     progress("linear in a process of its own ...")
-    apart(fresh, WARM, options.seed, "linear", limit=600.0)  # compiles, and keeps it on disk
+    apart(fresh, size, options.seed, "linear", limit=600.0)  # compiles, and keeps it on disk
     first = apart(fresh, size, options.seed, "linear", limit=600.0)
 
     rows: list[Row] = []
