@@ -36,6 +36,8 @@ __all__ = ["damped", "sequential", "simultaneous"]
 
 #: Continuous totals above capacity by no more than this, relative, are rounding.
 ROUNDING = 1e-12
+#: Who goes home by damped steps lets go of a share below this part of total demand.
+CRUMB = 1e-6
 #: A share this large means that nothing limits it.
 LIMITLESS = 2.0**499
 
@@ -101,8 +103,9 @@ def damped(
 ) -> Trajectory:
     """Everybody goes ``weight`` of the way to its best response, all at once.
 
-    Half of the way to local-only is a share that need not respect min_share.  In quanta there is
-    no half of the way.  Other arguments and errors as in :func:`sequential`; InvalidInput
+    Half of the way to local-only is a share that need not respect min_share, and on which
+    offloading may be very slow; below a millionth of total demand it is let go.  In quanta there
+    is no half of the way.  Other arguments and errors as in :func:`sequential`; InvalidInput
     unless 0 < weight <= 1.
     """
     if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not 0.0 < weight <= 1.0:
@@ -112,6 +115,7 @@ def damped(
     def step(shares: Floats) -> Floats:
         there = game.answers(shares)
         moved: Floats = np.where(there == shares, shares, shares + weight * (there - shares))
+        moved[(there == 0.0) & (moved <= CRUMB * game.total(shares))] = 0.0
         return moved
 
     state = game.start(start)

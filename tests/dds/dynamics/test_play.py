@@ -141,6 +141,15 @@ def test_half_of_the_way_cycles_too(weight: float) -> None:
     assert all((seen.history[-1] != seen.history[-1 - k]).any() for k in range(1, period))
 
 
+def test_who_goes_home_by_halves_arrives() -> None:
+    """At a price of 1 local-only is better; 2 cores shrink to a crumb, and then to nothing."""
+    stays = Client(Frontier.from_points([(0.0, 1.0)]), 1.0, name="stays")
+    seen = damped([JUMPY, stays], Flat(1.0), start=[2.0, 1.0])
+    assert seen.converged
+    assert seen.shares.tolist() == [0.0, 1.0]
+    assert 20 <= seen.rounds <= 22
+
+
 def test_in_quanta_it_cycles_too_and_one_at_a_time_it_ends() -> None:
     market = cycling_market()
     assert simultaneous(*market, quantum=0.001).cycle == 2
