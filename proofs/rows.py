@@ -33,6 +33,8 @@ __all__ = ["Public", "Row", "check_below", "check_figures", "check_regret", "rea
 
 #: Declared latency, payment and total may differ from the exact ones by this much, relative.
 ROUNDING = Fraction(1, 10**12)
+#: More quanta than these a double does not count exactly.
+EXACT = 2**50
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,7 @@ def _check_pieces(row: Row, public: Public, goal: Fraction, reasons: Reasons) ->
 def check_below(row: Row, price: Fraction, quantum: Fraction | None, reasons: Reasons) -> Fraction:
     """A share that the client's demand reaches at every unit price below ``price``.
 
-    [6] It is "share_below" (a continuous one less its rounding) if nothing at or below
+    [6] It is "share_below" (less its rounding, unless that is exact quanta) if nothing at or below
     it is cheaper at ``price``; otherwise 0, and the reason is recorded.
     """
     share, piece = row.below or (ZERO, 0)
@@ -238,8 +240,9 @@ def check_below(row: Row, price: Fraction, quantum: Fraction | None, reasons: Re
         return ZERO
     if not share:
         return ZERO
-    if quantum is None and share != row.high:
+    if share != row.high and (quantum is None or share > EXACT * quantum):
         share = max(share * (1 - SNAP), row.low)  # inside its bounds it is a root, rounded
+        share = share if quantum is None else share // quantum * quantum
     goal = row.cost(piece, share, price)
     for j, (base, work) in enumerate(row.pieces):
         if prunes(goal, row.value_of_time, base, work, price):

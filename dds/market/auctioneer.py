@@ -80,7 +80,7 @@ class Auctioneer:
             raise InvalidInput(
                 f"answers have shape {answers.shape}; need one for each of {len(asked)} clients"
             )
-        wrong = ~((answers >= 0.0) & (answers <= BOUNDLESS))
+        wrong = ~((answers >= 0.0) & (answers <= 2.0 * BOUNDLESS))
         grid = ""
         if self._quantum is not None:
             grid = f" and a multiple of {self._quantum!s}"

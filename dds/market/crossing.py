@@ -20,12 +20,25 @@ from dds.errors import InvalidInput
 from dds.market.numbers import Floats, Ints, exact_sum
 from dds.market.replies import BOUNDLESS, Quote
 
-__all__ = ["Answers", "Asking", "Bracket", "Crossing", "End", "Given", "NotMonotone", "Path"]
+__all__ = [
+    "JUMP",
+    "Answers",
+    "Asking",
+    "Bracket",
+    "Crossing",
+    "End",
+    "Given",
+    "NotMonotone",
+    "Path",
+]
 
 #: An answer that changes by more than this, relative, between neighbouring quotes jumps.
 JUMP = 1e-6
-#: How many rounds more than bisection a search may take.
+#: How many rounds more than bisection a search may take, once for the order of magnitude of
+#: what it looks for and once for its digits.
 LEAD = 2
+#: So many doubles are of one order of magnitude.
+BINADE = 2**52
 #: Two quotes closer than this, relative, may get answers that differ by rounding alone.
 NOISE = 1e-9
 
@@ -123,12 +136,13 @@ class Bracket:
     """Neighbouring ends: demand does not fit at ``below`` and fits at ``above``.
 
     met: demand equals supply at ``above``, so nothing jumps; below is None where the
-    path begins at ``above``.
+    path begins at ``above``; jump: what changes by more than this, relative, jumps.
     """
 
     below: End | None
     above: End
     met: bool
+    jump: float = JUMP
 
     @property
     def jumping(self) -> Ints:
@@ -137,7 +151,7 @@ class Bracket:
             return np.zeros(0, np.int64)
         rows = self.below.answers.turning(self.above.answers)
         below, above = self.below.answers.of(rows), self.above.answers.of(rows)
-        return rows[below - above > JUMP * below]
+        return rows[below - above > self.jump * below]
 
 
 Crossing: TypeAlias = Generator[Quote, Answers, Bracket]
@@ -150,7 +164,8 @@ class Path:
 
     quote: t -> question; supply: t -> cores (or quanta) for sale; precision: demand within
     this part of supply meets it; point: a bracket this narrow, relative, is one place; whole: t
-    counts quanta; priced: whether an end where demand meets supply is also right in price.
+    counts quanta; priced: whether an end where demand meets supply is also right in price;
+    jump: an answer that changes by more than this, relative, between neighbours jumps.
     """
 
     quote: Callable[[float], Quote]
@@ -159,6 +174,7 @@ class Path:
     point: float = 2.0**-42
     whole: bool = False
     priced: Callable[[End], bool] = lambda _: True  # a field's default
+    jump: float = JUMP
 
     def ask(self, at: float, below: End | None = None, above: End | None = None) -> Asking:
         """Post the question at ``at`` and check the answers against those on either side."""
@@ -181,6 +197,9 @@ class Path:
         final = 1 if self.whole else int(self.point * 2.0**52)
         left = max(width // final, 1).bit_length() + LEAD
         while not (met := self._meets(above)) and not self._is_point(below, above):
+            if high - low <= BINADE < width:  # the order of magnitude is known: begin anew
+                width = high - low
+                left = max(width // final, 1).bit_length() + LEAD
             if high - low <= final and final > 1:  # nothing jumps: on, to the last digit
                 final, left = 1, (high - low).bit_length() + LEAD
             middle, reach = (low + high) // 2, (final << max(left, 0)) // 2 - (high - low) // 2
@@ -197,7 +216,7 @@ class Path:
             else:
                 above, high = end, place
             left -= 1
-        return Bracket(below, above, met)
+        return Bracket(below, above, met, self.jump)
 
     def _place(self, at: float) -> int:
         """A place as an integer: the quanta, or how many doubles lie below it."""
@@ -224,7 +243,9 @@ class Path:
         width = above.at - below.at
         if width > self.point * above.at:
             return above.at <= 1.0 / BOUNDLESS
-        return width <= 2.0**-51 * above.at or Bracket(below, above, met=False).jumping.size > 0
+        return (
+            width <= 2.0**-51 * above.at or Bracket(below, above, False, self.jump).jumping.size > 0
+        )
 
 
 def _monotone(answers: Floats, other: End, sign: float, at: float) -> Floats:

@@ -19,8 +19,8 @@ import numpy as np
 
 from dds.market.crossing import Answers, Bracket, End, Path
 from dds.market.numbers import Floats, Ints, to_shares
-from dds.market.replies import Quote
-from dds.market.sale import Asking, Sale, Start, double, grow
+from dds.market.replies import BOUNDLESS, Quote
+from dds.market.sale import COUNTABLE, Asking, Sale, Start, double, grow
 
 __all__ = ["Found", "Search", "Sides"]
 
@@ -142,7 +142,9 @@ class _Stretch:
     def place(self, counted: float) -> float:
         """Where a counted load lies."""
         load, pole = Fraction(counted), self.pole
-        return float(load / (pole - load)) if pole is not None else float(load - self.origin)
+        return (
+            float(load / (pole - load)) if pole is not None else max(float(load - self.origin), 0.0)
+        )
 
     def supply(self, at: float) -> float:
         """The load as it is counted."""
@@ -176,6 +178,9 @@ class Search:
                 return Found(Bracket(None, below, met=True), 0.0, 0.0, cut_off=False)
         if above is None:
             below, above = yield from grow(sale, self._path, below, 2.0 * below.at or 1.0)
+            if sale.quantum is not None and above.at > COUNTABLE:
+                above = yield from self._path.ask(COUNTABLE, None, above)
+                sale.check_bounded(above, sale.price(COUNTABLE))
         while between := [at for at in self._bends if below.at < at < above.at]:
             step = yield from self._look(between[len(between) // 2], below, above, start)
             if isinstance(step, Found):
@@ -274,7 +279,7 @@ class Search:
 
     def _bent(self, price: float) -> Callable[[float], Quote]:
         """The question at a price, by slope."""
-        cap = self._sale.tariff.capacity if math.isfinite(self._sale.room) else self._sale.reach
+        cap = self._sale.tariff.capacity if math.isfinite(self._sale.room) else BOUNDLESS
         return lambda slope: self._sides.on(Quote(cap, price, slope))
 
 

@@ -35,6 +35,8 @@ __all__ = ["BOUNDLESS", "TOLERANCE", "Quote", "Replies", "best_replies", "respon
 BOUNDLESS = 2.0**500
 #: A continuous client stays where it is when moving gains no more than this part of its cost.
 TOLERANCE = 1e-9
+#: More quanta than a double counts need not be exact: nobody can sell them.
+EXACT = 2.0**52
 #: Costs or slopes closer than this, relative, are compared in rationals.
 CLOSE = 1e-9
 
@@ -205,6 +207,7 @@ class _Decision:
             unsure = np.where(better, close, unsure)
         if quantum is not None:
             unsure |= second - best <= (CLOSE + self.doubt(share)) * best
+            unsure &= share < EXACT * float(quantum)
         stuck = np.isinf(best)
         least = self.low if quantum is None else to_shares(self.low, quantum)
         share = np.where(stuck & table.must_offload, least, share)
@@ -229,7 +232,7 @@ class _Decision:
             close |= np.abs(ratio - 1.0) <= CLOSE + doubt * (n + 2.0)
             best = np.where((ratio >= 1.0) & (n >= 1.0), n, best)
             after = now
-        return np.clip(best, self.low, self.high), close & (guess < 2.0**52)
+        return np.clip(best, self.low, self.high), close
 
     def _keep(
         self, found: Replies, present: Floats, quantum: Fraction | None

@@ -169,11 +169,6 @@ class Sale:
             self.load(rounded) if self.quantum is not None else Fraction(rounded) + Fraction(rest)
         )
 
-    @cached_property
-    def reach(self) -> float:
-        """The most that anybody may ask for where nothing limits it, cores."""
-        return BOUNDLESS if self.quantum is None else 4.0 * COUNTABLE * self.unit
-
     def check_bounded(self, end: End, price: float = 0.0) -> None:
         """Raise Infeasible if demand has no limit, InvalidInput if it is too much to count."""
         if end.demand <= (COUNTABLE if self.quantum is not None else LARGEST):

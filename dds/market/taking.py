@@ -9,9 +9,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from dds.market.crossing import Answers, Bracket, Crossing, End, Path
+from dds.market.crossing import JUMP, Answers, Bracket, Crossing, End, Path
 from dds.market.numbers import Floats, Ints, exact_sum
-from dds.market.replies import Quote
+from dds.market.replies import BOUNDLESS, Quote
 from dds.market.sale import Outcome, Play, Sale, Start, fill, grow
 
 __all__ = ["price_taking", "rough_price"]
@@ -67,7 +67,7 @@ def _served(sale: Sale, bracket: Bracket) -> Generator[Quote, Answers, tuple[Flo
         # What they demand just above the tie if they do not drop: less, but for rounding.
         held = np.zeros(sale.size)
         held[tied] = (fewer + larger) / 2.0
-        answers = yield Quote(sale.reach, bracket.above.at * (1.0 + POINT), 0.0, at_least=held)
+        answers = yield Quote(BOUNDLESS, bracket.above.at * (1.0 + POINT), 0.0, at_least=held)
         larger = np.minimum(answers.of(tied), larger)
     shares, _ = fill(bracket.above, tied, larger)
     while sum(exact_sum(shares), -sale.most) > 0.0:  # rounding oversold: serve one less
@@ -110,7 +110,13 @@ def _path(sale: Sale, precision: float, point: float = POINT) -> Path:
         return float(tariff.exact_price(total)) >= end.at * (1.0 - PRICED)
 
     return Path(
-        lambda price: Quote(sale.reach, price, 0.0), supply, precision, point, priced=priced
+        lambda price: Quote(BOUNDLESS, price, 0.0),
+        supply,
+        precision,
+        point,
+        priced=priced,
+        # At one price demand in quanta changes by whole ones or not at all.
+        jump=JUMP if sale.quantum is None else 0.0,
     )
 
 

@@ -104,6 +104,18 @@ TAKING = {
     "a tie that fits below a free price": ([OR_LOCAL], Flat(0.0, 1.0), None, 1.0),
     "a tie where the price is posted": ([OR_LOCAL], Linear(0.0, 1.0), None, 1.0),
     "a tie at capacity, beyond the price posted": ([OR_LOCAL], Power(0.0, 0.5, 2, 1.0), None, 1.0),
+    "more quanta wanted below the tie than a double counts": (
+        [of((0.0, 8e7), (1.0, 0.0))],
+        Flat(0.0, 0.36),
+        Fraction(1, 10**9),
+        0.0,
+    ),
+    "a tie of one quantum of many": (
+        [of((0.0, w)) for w in (0.1, 0.2, 0.4)],
+        Barrier(0.1, 0.8),
+        Fraction(1, 10**7),
+        0.7753199,
+    ),
     "a tie among thirds": ([OR_LOCAL] * 2, Clearing(1.0), THIRD, 1.0),
 }
 
