@@ -24,8 +24,10 @@ PRICED = 1e-10
 POINT = 2.0**-42
 #: Capacity is sold out but for this part of it.
 FULL = Fraction(1, 10**9)
-#: How far below a tie its witness is, relative.
-WITNESSED = 4e-12
+#: pi(F) this close to the price, relative, is the price.
+NEARLY = Fraction(1, 10**9)
+#: How far below a tie its witness is, relative, and how far where pi is too steep for digits.
+WITNESSED, STEEP = 4e-12, 1e-7
 #: As near as a rough search comes, relative.
 ROUGH = 1e-3
 #: The least step, relative, in which a search leaves its start.
@@ -45,15 +47,17 @@ def price_taking(sale: Sale, start: Start | None = None) -> Play:
     price, total = bracket.above.at, sale.total(shares)
     start = Start(price, bracket.above.demand, 0.0, cut_off=False, spread=0.0)
     outcome = Outcome(sale.cores(shares), price, float(total), 0, start)
-    if not tied.size and bracket.above.supply < sale.limit:
+    posted = sale.tariff.exact_price(total)
+    if not tied.size and bracket.above.supply < sale.limit and posted >= price * (1 - NEARLY):
         # What rounding left between p and pi(F) costs anybody its square.
-        return replace(outcome, price=float(sale.tariff.exact_price(total)))
+        return replace(outcome, price=float(posted))
     below = bracket.below
-    if below is None or not tied.size or _cleared(sale, price, total):
+    if below is None or _cleared(sale, price, total):
         return outcome
-    # So far below that rounding does not hide what is demanded there.
+    # So far below that rounding does not hide what is demanded there: where nobody is tied, pi
+    # rises from below p to above it within a digit of F.
     if sale.quantum is None:
-        below = yield from path.ask(below.at * (1.0 - WITNESSED))
+        below = yield from path.ask(below.at * (1.0 - (WITNESSED if tied.size else STEEP)))
     return replace(outcome, price_below=below.at, shares_below=sale.cores(below.answers.shares))
 
 
