@@ -24,6 +24,8 @@ __all__ = ["anticipating", "rough_load"]
 
 #: How often jumping clients are held and the search resumed before clients move one by one.
 PASSES = 40
+#: After so many in a row that do not move after all everybody is asked again.
+IDLE = 3
 #: How many clients are offered what is left of the capacity.
 OFFERS = 8
 
@@ -90,7 +92,11 @@ def _filled(sale: Sale, shares: Floats) -> Generator[Quote | Probe, Floats, Floa
 
 
 def _settled(sale: Sale, shares: Floats) -> Generator[Quote | Probe, Floats, Floats]:
-    """Ask everybody; let who gains move, one at a time, until nobody does."""
+    """Ask everybody; let who gains move, one at a time, until nobody does.
+
+    Often the first to move takes what others wanted too: once several in a row want nothing any
+    more, everybody is asked again.
+    """
     everybody = np.arange(sale.size)
     patience = 1000 + 100 * sale.size
     while True:
@@ -98,11 +104,15 @@ def _settled(sale: Sale, shares: Floats) -> Generator[Quote | Probe, Floats, Flo
         movers = np.flatnonzero(answers != shares)
         if not movers.size:
             return shares
+        idle = 0
         for place, i in enumerate(movers.tolist()):
             if place > 0:  # what the first one said still holds
                 answers[i] = (yield Probe(sale.cores(shares), np.array([i])))[0]
+                idle = idle + 1 if answers[i] == shares[i] else 0
+            if idle == IDLE:
+                break
             shares = _moved(sale, shares, i, float(answers[i]))
-        patience -= len(movers)
+            patience -= 1
         if patience < 0:
             raise InternalError("clients keep moving although each move gains; report this")
 

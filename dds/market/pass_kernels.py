@@ -24,15 +24,19 @@ LOCAL, UNSURE = -1, -2
 CHUNK = 1024
 #: A share that large bounds nobody.
 FAR = 1e150
+#: From this u on, ``y^2 + u y^3 = 1`` is ``u y^3 = 1``, to rounding.
+STEEP = 1e60
+#: A slope so large beside the price makes u that large, for all but absurd clients.
+FLAT = 1e40
 
 
 @njit
 def _root(work: float, price: float, slope: float) -> float:
     """The f > 0 with ``slope f^3 + price f^2 = work``, as dds.market.numbers.positive_root."""
-    if price == 0.0:
-        return float((work / slope) ** (1.0 / 3.0))
     start = math.sqrt(work / price)
     u = slope / price * start
+    if not u < STEEP:  # the price adds nothing
+        return float((work / slope) ** (1.0 / 3.0))
     # y = f / start solves u y^3 + y^2 = 1: Newton from the right, where it is convex.
     y = 1.0
     if u > 8.0:
@@ -171,6 +175,7 @@ def answer(
     for few clients, what every piece really costs is worked out.
     """
     count = len(value)
+    flat = slope > FLAT * price**1.5
     scratch = np.empty((8, min(CHUNK, count)))
     for begin in range(0, count, CHUNK):
         size = min(CHUNK, count - begin)
@@ -206,7 +211,7 @@ def answer(
                         cost, shares[j], modes[j] = spent, f, mode
                 costs[i] = cost
                 open_ += cost >= second[i]
-            if steep == slope or price == 0.0 or 8 * open_ < size:
+            if steep == slope or flat or 8 * open_ < size:
                 break
             steep = slope
         for i in range(size):
@@ -280,6 +285,7 @@ def enclose(
     amounts: ``sqrt(w W)`` of a client free on its piece, the share of one held at a bound.
     """
     count = len(value)
+    flat = slope > FLAT * price**1.5
     stretch = max(dearer / price, steeper / slope if slope > 0.0 else 1.0)
     scratch = np.empty((8, min(CHUNK, count)))
     for begin in range(0, count, CHUNK):
@@ -321,7 +327,7 @@ def enclose(
                 if cost > second[i]:
                     modes[j], amounts[j] = UNSURE, 0.0
                     open_ += 1
-            if steep == slope or 8 * open_ < size:
+            if steep == slope or flat or 8 * open_ < size:
                 break
             steep = slope
 

@@ -26,9 +26,9 @@ from dds.market.table import ClientTable
 __all__ = ["MARGIN", "Zone", "leads"]
 
 #: What interpolated demand may be off, relative.
-MARGIN = 2e-13
-#: Psi is interpolated to exp(-DIGITS), with no more nodes than this.
-DIGITS, NODES = 37.0, 24
+MARGIN = 2e-14
+#: Psi is interpolated to exp(-DIGITS), over no more than this of log r.
+DIGITS, SPAN = 37.0, 1.0
 
 
 def leads(one: Quote, other: Quote) -> bool:
@@ -59,6 +59,8 @@ class Zone:
         """The zone of everybody, if these quotes can be the ends of one."""
         steep = low.slope > 0.0 or high.slope == 0.0
         if not (low.price > 0.0 and steep and leads(low, high)):
+            return None
+        if high.slope > 0.0 and _span(low, high) > SPAN:
             return None
         return cls(table, low, high, bound=np.zeros(0, np.int64) if bound is None else bound)
 
@@ -101,13 +103,11 @@ class Zone:
         low, high = self.low, self.high
         if high.slope == 0.0:
             return np.zeros(1), root_totals(self._enclosed.free, np.zeros(1))
-        first, last = _log_ratio(low.slope, high.price), _log_ratio(high.slope, low.price)
+        half = _span(low, high) / 2.0
         # Psi is analytic in log r up to the nearest double root of the cubic, pi away.
-        half = (last - first) / 2.0
-        count = 1 + math.ceil(DIGITS / math.log(6.0 / half)) if 0.0 < half < 1.0 else 1
-        count = min(count, NODES) if half < 1.0 else NODES
+        count = 1 + math.ceil(DIGITS / math.log(6.0 / half)) if half > 0.0 else 1
         angles = (np.arange(count) + 0.5) * math.pi / count
-        nodes = (first + last) / 2.0 - half * np.cos(angles)
+        nodes = _log_ratio(low.slope, high.price) + half * (1.0 - np.cos(angles))
         return nodes, root_totals(self._enclosed.free, np.exp(nodes))
 
     @cached_property
@@ -139,6 +139,11 @@ class Zone:
     def within(self, other: Zone) -> bool:
         """Whether this is the other zone or inside it."""
         return self is other or (self.outer is not None and self.outer.within(other))
+
+
+def _span(low: Quote, high: Quote) -> float:
+    """How much log r may differ between quotes of a zone, r = d / p^(3/2)."""
+    return _log_ratio(high.slope, low.price) - _log_ratio(low.slope, high.price)
 
 
 def _log_ratio(slope: float, price: float) -> float:
