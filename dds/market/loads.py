@@ -30,12 +30,16 @@ SOFT = 1e-12
 STUCK = 2e-15
 #: ... and near a pole unless pi at the demand is at least this part of the price posted.
 PRICED = 1 - Fraction(1, 10**7)
+#: From one quantum to the next pi' grows by more than this factor only close to a pole.
+BENT = Fraction(11, 10)
 #: A bracket this narrow, relative, is taken for a jump.
 POINT = 2.0**-30
 #: As near as a rough search comes, relative.
 ROUGH = 1e-3
 #: In what part of the last slope, relative, the next search at a bend begins.
 NEARBY = 2.0**-8
+#: ... and no step on from there is longer than the fourth power of this.
+FARTHEST = 2.0**100
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +190,23 @@ class Search:
             if isinstance(step, Found):
                 return step
             below, above = step[0] or below, step[1] or above
-        return (yield from self._narrow(below, above))
+        found = yield from self._narrow(below, above)
+        return (yield from self._between(found, start))
+
+    def _between(self, found: Found, start: Start | None) -> Finding:
+        """If pi bends much from one quantum to the next, hold F and search the slope there."""
+        sale, below, above = self._sale, found.bracket.below, found.bracket.above
+        if sale.quantum is None or not sale.tariff.strict or found.bracket.met or below is None:
+            return found
+        gentle, steep = (sale.tariff.exact_slope(sale.load(end.at)) for end in (below, above))
+        if steep <= BENT * gentle:
+            return found
+        for at in (above.at, below.at):
+            self._bends.setdefault(at, _bend(sale, at, sale.load(at)))
+            step = yield from self._look(at, below, above, start)
+            if isinstance(step, Found):
+                return step
+        return found
 
     def _narrow(self, below: End, above: End) -> Finding:
         """The crossing between two loads without a bend in between."""
@@ -260,7 +280,7 @@ class Search:
                     gentle = end
                     break
                 steep = end
-                at, step = at / step, step**4
+                at, step = at / step, min(step, FARTHEST) ** 4
         if steep is None:
             gentle, steep = yield from grow(self._sale, path, gentle, at, step)
         return gentle, steep
@@ -305,8 +325,12 @@ def _bends(sale: Sale) -> dict[float, _Bend]:
 def _bend(sale: Sale, at: float, load: Fraction) -> _Bend:
     tariff, quantum = sale.tariff, sale.quantum
     price = tariff.exact_price(load)
-    left, right = tariff.exact_left_slope(load), tariff.exact_slope(load)
-    if quantum is not None and tariff.kinks:
-        right = (tariff.exact_price(load + quantum) - price) / quantum
-        left = (price - tariff.exact_price(load - quantum)) / quantum if load else right
+    left, right = tariff.exact_left_slope(load), Fraction(0)
+    if quantum is not None and load:
+        left = (price - tariff.exact_price(load - quantum)) / quantum
+    if at < sale.most:
+        beyond = tariff.exact_slope(load)
+        right = (
+            beyond if quantum is None else (tariff.exact_price(load + quantum) - price) / quantum
+        )
     return _Bend(load, double(price), double(left), double(right) if at < sale.most else math.inf)
