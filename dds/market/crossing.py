@@ -230,7 +230,7 @@ class Path:
     @staticmethod
     def _aim(low: int, high: int, more: float, less: float) -> int:
         """Where a line between the gaps crosses a hair under 0."""
-        if not (math.isfinite(more) and math.isfinite(less)):
+        if not (math.isfinite(more) and math.isfinite(less) and more > less):
             return (low + high) // 2
         return low + int((high - low) * min((more + 2.0**-50) / (more - less), 1.0))
 

@@ -132,6 +132,12 @@ TAKING = {
         None,
         0.2,
     ),
+    "all that is free, in quanta": (
+        [of((0.0, 1.0), most=0.25)] * 2,
+        PiecewiseLinear((0, 0.5, 1), (0, 0, 0.25)),
+        MILLI,
+        0.5,
+    ),
     "a tie among thirds": ([OR_LOCAL] * 2, Clearing(1.0), THIRD, 1.0),
 }
 
