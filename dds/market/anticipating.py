@@ -104,15 +104,17 @@ def _settled(sale: Sale, shares: Floats) -> Generator[Quote | Probe, Floats, Flo
         movers = np.flatnonzero(answers != shares)
         if not movers.size:
             return shares
-        idle = 0
+        idle, before = 0, patience
         for place, i in enumerate(movers.tolist()):
             if place > 0:  # what the first one said still holds
                 answers[i] = (yield Probe(sale.cores(shares), np.array([i])))[0]
-                idle = idle + 1 if answers[i] == shares[i] else 0
-            if idle == IDLE:
+            after = _moved(sale, shares, i, float(answers[i]))
+            if after[i] != shares[i]:
+                shares, idle, patience = after, 0, patience - 1
+            elif (idle := idle + 1) == IDLE:
                 break
-            shares = _moved(sale, shares, i, float(answers[i]))
-            patience -= 1
+        if patience == before:  # they want no more than rounding takes away
+            return shares
         if patience < 0:
             raise InternalError("clients keep moving although each move gains; report this")
 

@@ -28,7 +28,7 @@ from dds.market.tariff_base import Tariff
 __all__ = ["Equilibrium", "competitive", "nash", "solve"]
 
 #: From so many clients with continuous shares on, a Crowd answers faster than arrays.
-MANY = 4096
+MANY = 64
 
 
 @dataclass(frozen=True, eq=False)

@@ -393,8 +393,8 @@ def exact_sum(values: Floats) -> tuple[float, float]:
 
 @njit
 def saving(
-    base: Floats, root: Floats, value: Floats, low: Floats, high: Floats, local: Floats,
-    shares: Floats, price: float, left: float, right: float, room: float,
+    base: Floats, root: Floats, work: Floats, value: Floats, low: Floats, high: Floats,
+    local: Floats, shares: Floats, price: float, left: float, right: float, room: float,
     latencies: Floats, pieces: NDArray[np.int16], savings: Floats,
 ) -> None:  # fmt: skip
     """Fill in latency and piece at everybody's share, and what it could save at most.
@@ -421,7 +421,7 @@ def saving(
             f, w, s = shares[j], value[j], price
             latencies[j], pieces[j] = local[j], LOCAL
             if f > 0.0:
-                latencies[j] = best[i]
+                latencies[j] = base[int(piece[i]), j] + work[int(piece[i]), j] / f
                 pieces[j] = UNSURE if second[i] - best[i] <= 1e-12 * best[i] else int(piece[i])
                 wanted = w * (root[int(piece[i]), j] / f) ** 2
                 s = min(max(wanted, price + f * left), price + f * right)

@@ -224,8 +224,9 @@ def standing(
         from dds.market.pass_kernels import saving
 
         saving(
-            table.base, table.root_work, table.value, table.low, table.high, table.local_base,
-            shares, price, left, right, room, found.latencies, found.rows, found.savings,
+            table.base, table.root_work, table.work, table.value, table.low, table.high,
+            table.local_base, shares, price, left, right, room,
+            found.latencies, found.rows, found.savings,
         )  # fmt: skip
         return found
     for rows in _chunks(count):

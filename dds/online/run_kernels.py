@@ -376,7 +376,7 @@ def ration(
     free, held = state(runs, s)
     sums = np.zeros(6)
     _add(sums, 0, held, 1.0)
-    if free > 0.0:
+    if free > 0.0 and s > 0.0:  # at 0 nobody is tied
         _add(sums, 0, free / s, 1.0)
     shares = np.empty(tied)
     served = 0
