@@ -4,7 +4,8 @@
 - ``tariff``       price lists (``tariff_base`` says what one is, ``tariff_json`` reads them)
 - ``response``     one client's answers; ``replies`` everybody's at once, over a ``table``
 - ``auctioneer``   asks until nobody wants to change: ``taking`` for posted prices,
-  ``anticipating`` for the Nash game, both on ``crossing`` (demand meets supply) and ``sale``
+  ``anticipating`` for the Nash game (``loads`` searches F), both on ``crossing`` (demand meets
+  supply) and ``sale``
 - ``equilibrium``  ``nash`` and ``competitive``
 - ``certificate``  the proof, for the independent checker in ``proofs``
 - ``document``     markets as JSON: what ``dds solve`` reads and prints

@@ -102,11 +102,11 @@ def _path(sale: Sale, precision: float, point: float = POINT) -> Path:
         cores = tariff.supply(price)
         if cores >= tariff.capacity:
             return sale.limit
-        # Rounded down: at a pole, or a kink at price 0, an ulp more would cost much more.
         counted = cores / sale.unit
-        whole = round(counted) if sale.quantum is not None else 0
+        whole = float(round(counted)) if sale.quantum is not None else counted
         if abs(counted - whole) <= 1e-9 * whole and sale.price(whole) <= price:
-            return min(float(whole), sale.limit)
+            return min(whole, sale.limit)
+        # Rounded down: at a pole, or a kink at price 0, an ulp more would cost much more.
         return min(max(counted - 4.0 * math.ulp(counted), 0.0), sale.limit)
 
     def priced(end: End) -> bool:

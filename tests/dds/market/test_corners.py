@@ -132,6 +132,12 @@ TAKING = {
         None,
         0.2,
     ),
+    "all that is free": (
+        [of((0.0, 1.0), most=0.25)] * 2,
+        PiecewiseLinear((0, 0.5, 1), (0, 0, 1e-6)),
+        None,
+        0.5,
+    ),
     "all that is free, in quanta": (
         [of((0.0, 1.0), most=0.25)] * 2,
         PiecewiseLinear((0, 0.5, 1), (0, 0, 0.25)),
