@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types docs proto bench upgrade clean
+.PHONY: help demo test check lint types docs proto bench study upgrade clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -39,11 +39,19 @@ docs: $(VENV)/stamp ## build the documentation as a site in out/docs; warnings a
 
 check: lint types docs test ## everything CI runs, short of the demo
 
-bench: $(VENV)/stamp ## measure the frontier against networkx, scipy and (separate environment) ortools
+bench: $(VENV)/stamp ## measure frontiers, markets, growth and the online market against peers (separate environment)
 	@test -x .venv-bench/bin/python || $(RUN) -m venv .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
 	  --requirement benchmarks/requirements.txt --editable '.[fast]'
-	@.venv-bench/bin/python benchmarks/frontier.py
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --only-binary pygambit \
+	  pygambit==16.7.0 || echo "no wheel of pygambit here: the benchmark will report it as missing"
+	@mkdir -p out/bench
+	@for b in frontier market growth online; do \
+	  .venv-bench/bin/python benchmarks/$$b.py --json out/bench/$$b.json || exit 1; done
+
+study: $(VENV)/stamp ## a thousand seeded cells: the recommended mechanism against every rule of thumb
+	@mkdir -p out/bench
+	@$(RUN) benchmarks/study.py --json out/bench/study.json
 
 proto: ## regenerate the gRPC stubs; fails when the committed ones differ
 	@test -x .venv-proto/bin/python || $(PYTHON) -m venv .venv-proto

@@ -47,7 +47,7 @@ from dds.market.social import SocialOptimum
 from dds.market.table import ClientTable
 from dds.model import load_model, zoo
 from dds.model.graph import ModelGraph
-from dds.pooled import (
+from dds.pool import (
     Pool,
     PooledEquilibrium,
     ProcessorSharing,

@@ -4,8 +4,11 @@ Map of the package, in reading order:
 
 - ``dds.model``    the model graph, its import from ONNX, the zoo, the splitter
 - ``dds.costs``    devices, links, per-operator times; ``dds.profile`` measures them
-- ``dds.cut``      the min-cut and the exact frontier of a client
-- ``dds.market``   clients, tariffs, best responses, equilibria, certificates
+- ``dds.cut``      the min-cut, the exact frontier of a client, the hull over all links
+- ``dds.market``   clients, tariffs, best responses, equilibria, certificates, welfare
+- ``dds.online``   a market that clients join and leave
+- ``dds.pool``     the pooled product: one work-conserving server, pay for what you use
+- ``dds.dynamics`` rules of play to compare with
 - ``dds.session``  the protocol without I/O; ``dds.wire`` its messages as bytes
 - ``dds.testing``  Hypothesis strategies and assertions for your own tests
 
@@ -21,14 +24,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dds.costs.device import DEVICES, Device
     from dds.costs.link import Link
+    from dds.cut.hull import CutHull, hull
     from dds.cut.pieces import Frontier
     from dds.cut.solver import frontier
     from dds.errors import DdsError, Infeasible, InvalidInput
     from dds.market.client import Client
+    from dds.market.efficiency import Efficiency, efficiency
+    from dds.market.endowment import Endowed, endowed
     from dds.market.equilibrium import Equilibrium, competitive, nash
+    from dds.market.social import SocialOptimum, social
+    from dds.market.table import ClientTable
     from dds.market.tariff import Barrier, Clearing, Flat, Linear, PiecewiseLinear, Power
     from dds.model.graph import ModelGraph
     from dds.model.importer import load_model
+    from dds.online.market import Market
+    from dds.pool.equilibrium import PooledEquilibrium, pooled
+    from dds.pool.recommend import Recommendation, recommend
+    from dds.pool.server import Pool
 
 __version__ = "0.1.0"
 
@@ -37,8 +49,12 @@ __all__ = [
     "Barrier",
     "Clearing",
     "Client",
+    "ClientTable",
+    "CutHull",
     "DdsError",
     "Device",
+    "Efficiency",
+    "Endowed",
     "Equilibrium",
     "Flat",
     "Frontier",
@@ -46,22 +62,37 @@ __all__ = [
     "InvalidInput",
     "Linear",
     "Link",
+    "Market",
     "ModelGraph",
     "PiecewiseLinear",
+    "Pool",
+    "PooledEquilibrium",
     "Power",
+    "Recommendation",
+    "SocialOptimum",
     "competitive",
+    "efficiency",
+    "endowed",
     "frontier",
+    "hull",
     "load_model",
     "nash",
+    "pooled",
+    "recommend",
+    "social",
 ]
 
 _HOME = {
-    "DEVICES": "dds.costs.device",
     "Barrier": "dds.market.tariff",
     "Clearing": "dds.market.tariff",
     "Client": "dds.market.client",
+    "ClientTable": "dds.market.table",
+    "CutHull": "dds.cut.hull",
+    "DEVICES": "dds.costs.device",
     "DdsError": "dds.errors",
     "Device": "dds.costs.device",
+    "Efficiency": "dds.market.efficiency",
+    "Endowed": "dds.market.endowment",
     "Equilibrium": "dds.market.equilibrium",
     "Flat": "dds.market.tariff",
     "Frontier": "dds.cut.pieces",
@@ -69,13 +100,24 @@ _HOME = {
     "InvalidInput": "dds.errors",
     "Linear": "dds.market.tariff",
     "Link": "dds.costs.link",
+    "Market": "dds.online.market",
     "ModelGraph": "dds.model.graph",
     "PiecewiseLinear": "dds.market.tariff",
+    "Pool": "dds.pool.server",
+    "PooledEquilibrium": "dds.pool.equilibrium",
     "Power": "dds.market.tariff",
+    "Recommendation": "dds.pool.recommend",
+    "SocialOptimum": "dds.market.social",
     "competitive": "dds.market.equilibrium",
+    "efficiency": "dds.market.efficiency",
+    "endowed": "dds.market.endowment",
     "frontier": "dds.cut.solver",
+    "hull": "dds.cut.hull",
     "load_model": "dds.model.importer",
     "nash": "dds.market.equilibrium",
+    "pooled": "dds.pool.equilibrium",
+    "recommend": "dds.pool.recommend",
+    "social": "dds.market.social",
 }
 
 

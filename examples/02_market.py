@@ -17,7 +17,7 @@ for tariff in (Clearing(capacity=1.0), Barrier(base_price=0.1, capacity=1.0)):
     found = nash(clients, tariff, quantum=0.001)
     print(f"{tariff}: price {found.price:.4f}, {found.total:.3f} cores sold")
     for name, share, piece, latency in zip(
-        found.clients, found.shares, found.cuts, found.latencies, strict=True
+        found.clients, found.shares, found.pieces, found.latencies, strict=True
     ):
         print(f"  {name:6s} piece {piece}, {share:.3f} cores, {latency:.3f} s")
     certificate = found.certificate.to_json().encode()

@@ -74,7 +74,7 @@ LAYERS = (
     ("costs", "profile"),
     ("cut",),
     ("market",),
-    ("dynamics", "online", "pooled"),
+    ("dynamics", "online", "pool"),
     ("session",),
     ("wire", "testing", "demo"),
     ("cli",),
@@ -121,7 +121,17 @@ def test_the_library_has_no_clock_no_sockets_and_no_threads() -> None:
 
 
 def test_import_dds_stays_light() -> None:
-    heavy = ("grpc", "onnx", "onnxruntime", "numba", "matplotlib", "rich", "scipy", "networkx")
+    heavy = (
+        "grpc",
+        "onnx",
+        "onnxruntime",
+        "numba",
+        "matplotlib",
+        "rich",
+        "scipy",
+        "networkx",
+        "pyarrow",
+    )
     code = f"import sys, dds; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT

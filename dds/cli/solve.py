@@ -96,7 +96,7 @@ def _table(market: Instance, equilibrium: Equilibrium) -> str:
     rows = [("client", "piece", "share", "latency", "payment", "regret")] + [
         (
             equilibrium.clients[i],
-            str(equilibrium.cuts[i]),
+            str(equilibrium.pieces[i]),
             f"{equilibrium.shares[i]:.6g}",
             format_seconds(float(equilibrium.latencies[i])),
             f"{equilibrium.payments[i]:.6g}",

@@ -142,7 +142,7 @@ def allocations(equilibrium: Equilibrium) -> Any:
     return pa.table(
         ({"name": pa.array(equilibrium.clients, pa.string())} if named else {})
         | {
-            "piece": pa.array(equilibrium.cuts, pa.int64()),
+            "piece": pa.array(equilibrium.pieces, pa.int64()),
             "share": pa.array(equilibrium.shares),
             "latency_s": pa.array(equilibrium.latencies),
             "payment": pa.array(equilibrium.payments),

@@ -94,7 +94,7 @@ def _dearest(table: ClientTable, market: Equilibrium) -> float:
     rows = np.flatnonzero(market.shares > 0.0)
     if not len(rows):
         return 0.0
-    work = table.work[market.cuts[rows], rows]
+    work = table.work[market.pieces[rows], rows]
     return float((table.value[rows] * work / market.shares[rows] / market.shares[rows]).max())
 
 

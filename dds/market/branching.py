@@ -118,7 +118,7 @@ def on_pieces(
 def _node(dual: DualBound, table: ClientTable, capacity: float) -> _Node:
     """The market's pieces, with its unsold cores handed back."""
     market = dual.market
-    pieces = np.where(market.shares > 0.0, market.cuts, LOCAL)
+    pieces = np.where(market.shares > 0.0, market.pieces, LOCAL)
     roots, low, high, _ = on_pieces(table, np.arange(len(table)), pieces, capacity)
     start = 1.0 / math.sqrt(dual.price) if dual.price > 0.0 else 1.0
     shares = filled(roots, low, high, capacity, start)

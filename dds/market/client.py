@@ -18,7 +18,7 @@ class Client:
     frontier: its pieces; value_of_time: w > 0, credits/s per s of latency;
     min_share, max_share: a client that offloads buys min_share <= f <= max_share
     cores, one that computes locally buys none; name: for people and tables; rate:
-    lambda > 0, inferences/s, which only the pooled product (``dds.pooled``) looks at.
+    lambda > 0, inferences/s, which only the pooled product (``dds.pool``) looks at.
 
     Raises InvalidInput naming the field that is out of range.
     """

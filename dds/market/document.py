@@ -77,7 +77,7 @@ def report(equilibrium: Equilibrium) -> dict[str, Any]:
     """The equilibrium as the JSON document that ``dds solve --json`` prints."""
     columns = {
         "name": equilibrium.clients,
-        "piece": equilibrium.cuts.tolist(),
+        "piece": equilibrium.pieces.tolist(),
         "share": equilibrium.shares.tolist(),
         "latency_s": equilibrium.latencies.tolist(),
         "payment": equilibrium.payments.tolist(),

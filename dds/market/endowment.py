@@ -80,7 +80,7 @@ def endowed(clients: Sequence[Client] | ClientTable, capacity: float) -> Endowed
         values.setflags(write=False)
     return Endowed(
         market.shares,
-        market.cuts,
+        market.pieces,
         market.latencies,
         payments,
         equal,

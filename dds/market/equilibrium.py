@@ -36,7 +36,7 @@ class Equilibrium:
     """Shares from which nobody gains by moving alone.
 
     concept: "nash" or "competitive"; table: its clients; per client, in order: shares (cores),
-    cuts (index of the piece in its frontier), latencies (T, s) and regret (a bound on the best
+    pieces (index of the piece in its frontier), latencies (T, s) and regret (a bound on the best
     saving left to it, credits/s); price: credits/s per core; total: F, cores; rounds: questions
     the auctioneer asked.
     """
@@ -46,7 +46,7 @@ class Equilibrium:
     quantum: Fraction | None
     table: ClientTable
     shares: Floats
-    cuts: Ints
+    pieces: Ints
     latencies: Floats
     regret: Floats
     price: float

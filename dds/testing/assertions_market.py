@@ -49,7 +49,7 @@ def assert_equilibrium(
     for i, client in enumerate(clients):
         share, place = shares[i], f"client {i}"
         _assert_allowed(client, share, unit, place)
-        piece = client.frontier.pieces[int(equilibrium.cuts[i])]
+        piece = client.frontier.pieces[int(equilibrium.pieces[i])]
         assert (piece.server_work == 0.0) == (share == 0), f"{place}: piece and share disagree"
         latency = piece.latency(float(share))
         assert _close(equilibrium.latencies[i], latency), f"{place}: latency"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dds import Client, Frontier, Infeasible
 from dds.market.table import ClientTable
-from dds.pooled import Measured, Pool, ProcessorSharing, pooled
+from dds.pool import Measured, Pool, ProcessorSharing, pooled
 from dds.testing import frontiers
 from proofs import pooled as checker
 from proofs.check import check, main

@@ -312,7 +312,7 @@ def test_capacity_that_everybody_fits_into_is_free() -> None:
 
 def test_an_equilibrium_cannot_be_changed_by_accident() -> None:
     found = nash([CAMERA, DRONE], Linear(0.1, 0.2))
-    for values in (found.shares, found.cuts, found.latencies, found.payments, found.regret):
+    for values in (found.shares, found.pieces, found.latencies, found.payments, found.regret):
         with pytest.raises(ValueError, match="read-only"):
             values[0] = 1
 
@@ -414,5 +414,6 @@ def test_nobody_gains_among_thousands(solver, tariff: Tariff) -> None:
         own = wait + shares[i] * price(shares[i])
         assert float(own - least) <= 2e-9 * float(own), f"client {i}"
         assert math.isclose(
-            found.latencies[i], clients[i].frontier.pieces[found.cuts[i]].latency(float(shares[i]))
+            found.latencies[i],
+            clients[i].frontier.pieces[found.pieces[i]].latency(float(shares[i])),
         )

@@ -55,7 +55,7 @@ def test_the_outcome_is_the_librarys_whatever_the_link_does(
     outcome = market.settled[-1].outcome
     assert (outcome.price, outcome.rounds) == (expected.price, expected.rounds)
     assert outcome.total <= tariff.capacity
-    for client, cut, latency in zip(clients, expected.cuts, expected.latencies, strict=True):
+    for client, cut, latency in zip(clients, expected.pieces, expected.latencies, strict=True):
         held = market.sessions[client.name].settlement
         assert held.objections == ()
         assert held.regret <= (0.0 if quantum else 1e-6 * held.cost)

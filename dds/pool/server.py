@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from dds.errors import InvalidInput
 from dds.market.bound import read_capacity
-from dds.pooled.slowdown import ProcessorSharing, Slowdown
+from dds.pool.slowdown import ProcessorSharing, Slowdown
 
 __all__ = ["Pool"]
 

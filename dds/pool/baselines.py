@@ -28,9 +28,9 @@ from dds.market.bound import read_capacity, table_of
 from dds.market.client import Client
 from dds.market.numbers import Floats, Ints
 from dds.market.table import ClientTable
-from dds.pooled.equilibrium import mean_latency
-from dds.pooled.game import Game
-from dds.pooled.server import Pool
+from dds.pool.equilibrium import mean_latency
+from dds.pool.game import Game
+from dds.pool.server import Pool
 
 __all__ = ["Baseline", "pooled_baselines", "reserved_baselines"]
 

@@ -4,7 +4,7 @@ Among many clients nobody matters much, and a best reply is the frontier's piece
 effective slowdown ``x(rho) + tau rate / w``.  Given rho, the toll that answers itself,
 ``tau = V(tau) x'(rho) / C``, is where a falling function crosses a rising one; and what
 everybody asks for at it either exceeds rho C or does not, which brackets rho.  Every profile
-met on the way is priced, and the cheapest is where :func:`dds.pooled.game.descend` begins.
+met on the way is priced, and the cheapest is where :func:`dds.pool.game.descend` begins.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator
 
 from dds.market.numbers import Ints
-from dds.pooled.game import Game, Sums
+from dds.pool.game import Game, Sums
 
 __all__ = ["start"]
 

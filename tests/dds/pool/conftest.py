@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dds.cut.pieces import Frontier
 from dds.market.client import Client
-from dds.pooled import Measured, Pool, ProcessorSharing
+from dds.pool import Measured, Pool, ProcessorSharing
 from dds.testing import frontiers
 
 Profile = tuple[int, ...]

@@ -15,8 +15,8 @@ from dds.market.equilibrium import Equilibrium, competitive
 from dds.market.numbers import Floats, Ints
 from dds.market.social import SocialOptimum, social
 from dds.market.table import ClientTable
-from dds.pooled.equilibrium import PooledEquilibrium, mean_latency, pooled
-from dds.pooled.server import Pool
+from dds.pool.equilibrium import PooledEquilibrium, mean_latency, pooled
+from dds.pool.server import Pool
 
 __all__ = ["Candidate", "Recommendation", "recommend"]
 
@@ -67,7 +67,7 @@ def recommend(clients: Sequence[Client] | ClientTable, server: Pool) -> Recommen
     """Compute every product for these clients, and name the one of least mean latency.
 
     - local: nobody offloads;
-    - pooled: :func:`dds.pooled.pooled`;
+    - pooled: :func:`dds.pool.pooled`;
     - reserved-social: leases that minimise the sum of w T, :func:`dds.market.social.social`;
     - reserved-market: leases bought at the price that clears, :func:`dds.competitive`.
 
@@ -144,7 +144,7 @@ def _market(table: ClientTable, capacity: float) -> Candidate:
         found = competitive(table, capacity)
     except Infeasible as error:
         return Candidate("reserved-market", math.inf, math.inf, str(error))
-    return _leases("reserved-market", table, found, found.shares, found.cuts, found.latencies)
+    return _leases("reserved-market", table, found, found.shares, found.pieces, found.latencies)
 
 
 def _leases(

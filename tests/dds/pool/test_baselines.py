@@ -14,7 +14,7 @@ from dds.errors import Infeasible
 from dds.market.client import Client
 from dds.market.social import social
 from dds.market.table import ClientTable
-from dds.pooled import Pool, mean_latency, pooled, pooled_baselines, reserved_baselines
+from dds.pool import Pool, mean_latency, pooled, pooled_baselines, reserved_baselines
 
 NAMES = ["local-only", "edge-only", "full-speed", "equal-share", "selfish"]
 #: Sends everything (0.1 s, 1 core s), half of it (0.4, 0.4), or computes alone (1 s).

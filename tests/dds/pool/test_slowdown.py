@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dds.errors import InvalidInput
-from dds.pooled import Measured, Pool, ProcessorSharing, Slowdown
+from dds.pool import Measured, Pool, ProcessorSharing, Slowdown
 
 CURVES = (
     *(ProcessorSharing(k) for k in (1, 2, 3, 8, 64)),

@@ -14,8 +14,8 @@ from dds.cut.pieces import Frontier
 from dds.errors import Infeasible, InvalidInput
 from dds.market.client import Client
 from dds.market.table import ClientTable
-from dds.pooled import Measured, Pool, ProcessorSharing, pooled
-from dds.pooled.game import Game, descend
+from dds.pool import Measured, Pool, ProcessorSharing, pooled
+from dds.pool.game import Game, descend
 
 SETTINGS = settings(deadline=None, max_examples=150, derandomize=True)
 

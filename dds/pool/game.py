@@ -40,8 +40,8 @@ import numpy as np
 from dds.errors import Infeasible
 from dds.market.numbers import Floats, Ints, exact_sum
 from dds.market.table import ClientTable
-from dds.pooled.server import Pool
-from dds.pooled.slowdown import Slowdown
+from dds.pool.server import Pool
+from dds.pool.slowdown import Slowdown
 
 __all__ = ["Game", "Sums", "descend", "improved_by_pairs"]
 

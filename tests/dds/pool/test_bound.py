@@ -11,7 +11,7 @@ from dds.cut.pieces import Frontier
 from dds.errors import Infeasible, InvalidInput
 from dds.market.client import Client
 from dds.market.table import ClientTable
-from dds.pooled import Measured, Pool, pooled, total_bound
+from dds.pool import Measured, Pool, pooled, total_bound
 
 
 @settings(deadline=None, max_examples=80, derandomize=True)

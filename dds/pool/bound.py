@@ -17,8 +17,8 @@ import math
 
 from dds.errors import InvalidInput
 from dds.market.numbers import exact_sum
-from dds.pooled.equilibrium import PooledEquilibrium
-from dds.pooled.game import Game
+from dds.pool.equilibrium import PooledEquilibrium
+from dds.pool.game import Game
 
 __all__ = ["total_bound"]
 
@@ -38,7 +38,7 @@ def total_bound(found: PooledEquilibrium, *, gap: float = 1e-3, intervals: int =
     Raises InvalidInput for a gap below 0.
 
     >>> from dds import Client, Frontier
-    >>> from dds.pooled import Pool, pooled
+    >>> from dds.pool import Pool, pooled
     >>> pieces = Frontier.from_points([(0.1, 0.5), (1.0, 0.0)])
     >>> found = pooled([Client(pieces, 1.0, rate=0.1) for _ in range(200)], Pool(8))
     >>> found.cost <= 1.001 * total_bound(found)

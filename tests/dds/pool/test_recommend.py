@@ -7,7 +7,7 @@ import pytest
 from dds.cut.pieces import Frontier
 from dds.errors import Infeasible, InvalidInput
 from dds.market.client import Client
-from dds.pooled import Pool, PooledEquilibrium, recommend
+from dds.pool import Pool, PooledEquilibrium, recommend
 
 POINTS = [(0.1, 0.2), (0.4, 0.0)]
 

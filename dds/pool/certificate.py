@@ -15,8 +15,8 @@ import numpy as np
 from dds.errors import InternalError
 from dds.market.certificate import Certificate
 from dds.market.numbers import SMALLEST
-from dds.pooled.equilibrium import PooledEquilibrium
-from dds.pooled.game import Game
+from dds.pool.equilibrium import PooledEquilibrium
+from dds.pool.game import Game
 
 __all__ = ["FORMAT", "certify"]
 

@@ -15,9 +15,9 @@ from dds.market.bound import table_of
 from dds.market.client import Client
 from dds.market.numbers import Floats, Ints, exact_sum
 from dds.market.table import ClientTable
-from dds.pooled.game import Game, descend, improved_by_pairs
-from dds.pooled.search import start
-from dds.pooled.server import Pool
+from dds.pool.game import Game, descend, improved_by_pairs
+from dds.pool.search import start
+from dds.pool.server import Pool
 
 if TYPE_CHECKING:
     from dds.market.certificate import Certificate
@@ -66,7 +66,7 @@ class PooledEquilibrium:
     @cached_property
     def certificate(self) -> Certificate:
         """The proof that this is an equilibrium, for ``proofs.pooled``; built when first read."""
-        from dds.pooled.certificate import certify
+        from dds.pool.certificate import certify
 
         return certify(self)
 
@@ -84,7 +84,7 @@ def pooled(clients: Sequence[Client] | ClientTable, server: Pool) -> PooledEquil
 
     Client i minimises ``w_i (A_k + W_k x(rho)) + t_i`` over its pieces k, where
     ``rho = sum of rate W / C`` and ``t_i = V_-i (x(rho) - x(rho_-i))``, V the sum of w W.  The
-    sum of w T is an exact potential of this game (``dds.pooled.game`` has the proof), so the
+    sum of w T is an exact potential of this game (``dds.pool.game`` has the proof), so the
     social optimum is an equilibrium, and what is found here no single client can improve.
     Shares are not sold: min_share and max_share play no part; rate does.
 

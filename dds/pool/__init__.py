@@ -9,12 +9,12 @@
 - ``simulator``    single requests through processor sharing and queues: the oracle of the tests
 """
 
-from dds.pooled.baselines import Baseline, pooled_baselines, reserved_baselines
-from dds.pooled.bound import total_bound
-from dds.pooled.equilibrium import PooledEquilibrium, mean_latency, pooled
-from dds.pooled.recommend import Candidate, Recommendation, recommend
-from dds.pooled.server import Pool
-from dds.pooled.slowdown import Measured, ProcessorSharing, Slowdown
+from dds.pool.baselines import Baseline, pooled_baselines, reserved_baselines
+from dds.pool.bound import total_bound
+from dds.pool.equilibrium import PooledEquilibrium, mean_latency, pooled
+from dds.pool.recommend import Candidate, Recommendation, recommend
+from dds.pool.server import Pool
+from dds.pool.slowdown import Measured, ProcessorSharing, Slowdown
 
 __all__ = [
     "Baseline",

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from dds.cut.pieces import Frontier
 from dds.errors import InvalidInput
 from dds.market.client import Client
-from dds.pooled import Pool, ProcessorSharing, pooled
-from dds.pooled.simulator import fifo, poisson_requests, sharing
+from dds.pool import Pool, ProcessorSharing, pooled
+from dds.pool.simulator import fifo, poisson_requests, sharing
 
 COUNT, BATCHES = 60_000, 20
 Floats = NDArray[np.float64]
