@@ -257,7 +257,7 @@ def _judged(
         return latencies, pieces, regret
     # The bound is loose for whoever changes the price much: ask those themselves.
     cost = table.value * latencies + outcome.shares * outcome.price
-    loose = np.flatnonzero(regret > 1e-3 * TOLERANCE * cost)
+    loose = np.flatnonzero(regret > 0.1 * TOLERANCE * cost)
     if len(loose):
         others = np.maximum(outcome.total - outcome.shares[loose], 0.0)
         best = best_replies(table.take(loose), problem.tariff, others)

@@ -22,7 +22,7 @@ from dds.market.taking import rough_price
 __all__ = ["SAMPLE", "look", "window"]
 
 #: So many clients tell about where the search should begin.
-SAMPLE = 32_768
+SAMPLE = 16_384
 #: They come in groups of so many.
 GROUP = 8
 #: How many standard errors off a look may be, and the most it may be at all.
