@@ -285,8 +285,10 @@ class _Claim:
         low, high = self._low, self._high
         if high is not None and (high < low or high <= 0):
             return True
+        if _stays_above(level, work, self._least_price, low, high):
+            return True
         if witness is None:
-            return _stays_above(level, work, self._least_price, low, high)
+            return False
         near = (k for k in self.public.exact.kinks if self._stands_for(self.others + witness, k))
         return any(
             self._shown_by_tangent(level, work, load, low, high)
