@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dds.errors import Infeasible
-from dds.market.bound import read_capacity, table_of
+from dds.market.arguments import read_capacity, table_of
 from dds.market.client import Client
 from dds.market.equilibrium import competitive
 from dds.market.numbers import Floats, Ints, exact_sum

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 
 from dds.dynamics.trajectory import Seen, Trajectory, follow, read_rounds
 from dds.errors import Infeasible, InvalidInput
-from dds.market.bound import table_of
+from dds.market.arguments import table_of
 from dds.market.client import Client
 from dds.market.numbers import Floats, exact_sum, read_quantum, to_quanta, to_shares
 from dds.market.replies import Replies, best_replies
@@ -150,10 +150,7 @@ class _Game:
         number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
         if not number or not 0.0 <= tolerance < 1.0:
             raise InvalidInput(f"tolerance is {tolerance!r}; need 0 <= tolerance < 1")
-        table = table_of(clients)
-        if not len(table):
-            raise InvalidInput("clients: need at least one")
-        return cls(table, tariff, read_quantum(quantum), tolerance)
+        return cls(table_of(clients), tariff, read_quantum(quantum), tolerance)
 
     def start(self, start: ArrayLike | None) -> Floats:
         """Where play begins."""

@@ -22,7 +22,7 @@ import numpy as np
 
 from dds.dynamics.trajectory import Seen, Trajectory, follow, read_rounds
 from dds.errors import Infeasible, InvalidInput
-from dds.market.bound import table_of
+from dds.market.arguments import table_of
 from dds.market.client import Client
 from dds.market.numbers import Floats, exact_sum
 from dds.market.passes import answer_all
@@ -67,8 +67,6 @@ def tatonnement(
         if not number or not LOWEST <= value <= most:
             raise InvalidInput(f"{name} is {value!r}; need a number > 0, at most {most:g}")
     table = table_of(clients)
-    if not len(table):
-        raise InvalidInput("clients: need at least one")
 
     def demand(state: Floats) -> Floats:
         return answer_all(table, Quote(BOUNDLESS, float(state[0]), 0.0)).shares

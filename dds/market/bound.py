@@ -16,14 +16,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dds.errors import Infeasible, InvalidInput
+from dds.errors import Infeasible
+from dds.market.arguments import read_capacity, table_of
 from dds.market.client import Client
 from dds.market.equilibrium import Equilibrium, competitive
-from dds.market.numbers import LARGEST, SMALLEST, Floats, exact_sum
+from dds.market.numbers import Floats, exact_sum
 from dds.market.replies import BOUNDLESS, Quote, respond_all
 from dds.market.table import ClientTable
 
-__all__ = ["DualBound", "dual_bound", "ratio_of", "read_capacity", "table_of"]
+__all__ = ["DualBound", "dual_bound", "ratio_of"]
 
 #: What rounding may add to v_i(p), p C and their sum, relative: the bound is lowered by it.
 ROUNDING = 4e-15
@@ -103,24 +104,6 @@ def ratio_of(cost: float, bound: float) -> float:
     if bound > 0.0:
         return max(cost / bound, 1.0)
     return 1.0 if cost <= 0.0 else math.inf
-
-
-def read_capacity(capacity: float) -> float:
-    """A capacity in cores, or InvalidInput."""
-    number = isinstance(capacity, (int, float, np.floating, np.integer))
-    if not number or isinstance(capacity, bool) or not SMALLEST <= capacity <= LARGEST:
-        raise InvalidInput(f"capacity is {capacity!r}; need {SMALLEST:g} to {LARGEST:g} cores")
-    return float(capacity)
-
-
-def table_of(clients: Sequence[Client] | ClientTable) -> ClientTable:
-    """The clients as a table."""
-    if isinstance(clients, ClientTable):
-        return clients
-    for i, client in enumerate(clients):
-        if not isinstance(client, Client):
-            raise InvalidInput(f"clients[{i}] is {type(client).__name__}; need a Client")
-    return ClientTable.of(clients)
 
 
 def _room(table: ClientTable, capacity: float) -> Floats:

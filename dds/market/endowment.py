@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dds.market.bound import read_capacity, table_of
+from dds.market.arguments import read_capacity, table_of
 from dds.market.client import Client
 from dds.market.equilibrium import competitive
 from dds.market.numbers import Floats, Ints

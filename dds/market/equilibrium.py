@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from dds.errors import Infeasible, InvalidInput
+from dds.market.arguments import check_names, table_of
 from dds.market.auctioneer import Auctioneer
 from dds.market.certificate import Certificate, Public, assemble, certificate_row
 from dds.market.client import Client
@@ -162,7 +163,8 @@ def solve(
     """What :func:`nash` and :func:`competitive` return, searched from ``start``."""
     if not isinstance(tariff, Tariff):
         raise InvalidInput(f"tariff is {tariff!r}; need one such as Clearing(2.0)")
-    table = _table(clients)
+    table = table_of(clients)
+    check_names(table)
     problem = _Problem(concept, table, tariff, read_quantum(quantum))
     _check_servable(problem)
     outcome, crowd = _auction(problem, start)
@@ -183,23 +185,6 @@ def solve(
         outcome.rounds,
         outcome,
     )
-
-
-def _table(clients: Sequence[Client] | ClientTable) -> ClientTable:
-    """The clients as a table; their names, where given, must differ."""
-    if not isinstance(clients, ClientTable):
-        for i, client in enumerate(clients):
-            if not isinstance(client, Client):
-                raise InvalidInput(f"clients[{i}] is {type(client).__name__}; need a Client")
-        clients = ClientTable.of(clients)
-    if not len(clients):
-        raise InvalidInput("clients: need at least one")
-    seen: dict[str, int] = {}
-    for i in range(len(clients) if clients.names else 0):
-        first = seen.setdefault(clients.name(i), i)
-        if first != i:
-            raise InvalidInput(f"clients[{i}].name repeats {clients.name(i)!r} of clients[{first}]")
-    return clients
 
 
 def _check_servable(problem: _Problem) -> None:

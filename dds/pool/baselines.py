@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dds.market.bound import read_capacity, table_of
+from dds.market.arguments import read_capacity, table_of
 from dds.market.client import Client
 from dds.market.numbers import Floats, Ints
 from dds.market.table import ClientTable

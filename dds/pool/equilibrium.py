@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dds.errors import InvalidInput
-from dds.market.bound import table_of
+from dds.market.arguments import check_names, table_of
 from dds.market.client import Client
 from dds.market.numbers import Floats, Ints, exact_sum
 from dds.market.table import ClientTable
@@ -103,22 +103,10 @@ def pooled(clients: Sequence[Client] | ClientTable, server: Pool) -> PooledEquil
     if not isinstance(server, Pool):
         raise InvalidInput(f"server is {server!r}; need one such as Pool(4)")
     table = table_of(clients)
-    if not len(table):
-        raise InvalidInput("clients: need at least one")
-    if table.names:
-        _check_names(table)
+    check_names(table)
     game = Game.of(table, server)
     rows, passes = _best_equilibrium(game)
     return _described(table, server, game, rows, passes)
-
-
-def _check_names(table: ClientTable) -> None:
-    """Names, where given, must differ: certificates call clients by them."""
-    seen: dict[str, int] = {}
-    for i in range(len(table)):
-        first = seen.setdefault(table.name(i), i)
-        if first != i:
-            raise InvalidInput(f"clients[{i}].name repeats {table.name(i)!r} of clients[{first}]")
 
 
 def _best_equilibrium(game: Game) -> tuple[Ints, int]:

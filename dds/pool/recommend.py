@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dds.errors import Infeasible, InvalidInput
-from dds.market.bound import table_of
+from dds.market.arguments import table_of
 from dds.market.client import Client
 from dds.market.equilibrium import Equilibrium, competitive
 from dds.market.numbers import Floats, Ints
@@ -96,8 +96,6 @@ def recommend(clients: Sequence[Client] | ClientTable, server: Pool) -> Recommen
     if not isinstance(server, Pool):
         raise InvalidInput(f"server is {server!r}; need one such as Pool(4)")
     table = table_of(clients)
-    if not len(table):
-        raise InvalidInput("clients: need at least one")
     candidates = (
         _local(table),
         _pooled(table, server),

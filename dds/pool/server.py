@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dds.errors import InvalidInput
-from dds.market.bound import read_capacity
+from dds.market.arguments import read_capacity
 from dds.pool.slowdown import ProcessorSharing, Slowdown
 
 __all__ = ["Pool"]

@@ -158,7 +158,7 @@ def test_solved_markets_are_in_equilibrium_after_any_history(history, tariff, qu
         online = replace(
             solve(players, tariff, quantum=quantum),
             shares=found.shares,
-            cuts=found.pieces,
+            pieces=found.pieces,
             latencies=found.latencies,
             regret=np.zeros(len(players)),
             price=cleared.price,
