@@ -125,9 +125,9 @@ def exact_share(share: float, quantum: Fraction | None) -> Fraction:
 def exact_sum(values: Floats) -> tuple[float, float]:
     """The rounded sum, and what rounding it left over: together exact, or to 2^-100 of it."""
     if compiling_pays(len(values)):
-        from dds.market import pass_kernels
+        from dds.market import sum_kernels
 
-        high, low = pass_kernels.exact_sum(values)
+        high, low = sum_kernels.exact_sum(values)
         return float(high), float(low)
     plain = values.tolist()
     high = math.fsum(plain)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dds.compiled import njit
 
-__all__ = ["answer", "enclose", "exact_sum", "root_totals", "saving", "settle"]
+__all__ = ["answer", "enclose", "root_totals", "saving", "settle"]
 
 Floats = NDArray[np.float64]
 Modes = NDArray[np.int16]
@@ -22,6 +22,8 @@ Modes = NDArray[np.int16]
 LOCAL, UNSURE = -1, -2
 #: Clients worked on at a time, so that what concerns them stays in the cache.
 CHUNK = 1024
+#: Latencies closer than this, relative, are compared in rationals.
+CLOSE = 1e-12
 #: A share that large bounds nobody.
 FAR = 1e150
 #: From this u on, ``y^2 + u y^3 = 1`` is ``u y^3 = 1``, to rounding.
@@ -378,20 +380,6 @@ def settle(modes: Modes, amounts: Floats, price: float, slope: float, shares: Fl
 
 
 @njit
-def exact_sum(values: Floats) -> tuple[float, float]:
-    """(sum, what rounding left over): together correct to about 2^-100 of the sum."""
-    total, rest = 0.0, 0.0
-    for i in range(len(values)):
-        new = total + values[i]
-        part = new - total
-        rest += (total - (new - part)) + (values[i] - part)
-        total = new
-    high = total + rest
-    part = high - total
-    return high, (total - (high - part)) + (rest - part)
-
-
-@njit
 def saving(
     base: Floats, root: Floats, work: Floats, value: Floats, low: Floats, high: Floats,
     local: Floats, shares: Floats, price: float, left: float, right: float, room: float,
@@ -422,7 +410,7 @@ def saving(
             latencies[j], pieces[j] = local[j], LOCAL
             if f > 0.0:
                 latencies[j] = base[int(piece[i]), j] + work[int(piece[i]), j] / f
-                pieces[j] = UNSURE if second[i] - best[i] <= 1e-12 * best[i] else int(piece[i])
+                pieces[j] = UNSURE if second[i] - best[i] <= CLOSE * best[i] else int(piece[i])
                 wanted = w * (root[int(piece[i]), j] / f) ** 2
                 s = min(max(wanted, price + f * left), price + f * right)
             unit[i] = math.sqrt(s / w)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dds.compiled import compiling_pays
 from dds.market.numbers import Floats, positive_root
 from dds.market.replies import Quote, respond_all
-from dds.market.table import ClientTable
+from dds.market.table import CLOSE, ClientTable
 
 __all__ = [
     "LOCAL",
@@ -40,8 +40,6 @@ LOCAL = -1
 UNSURE = -2
 #: Rows that numpy works on at a time.
 CHUNK = 16_384
-#: Latencies closer than this, relative, are compared in rationals.
-CLOSE = 1e-12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,8 +193,8 @@ class Standing:
     """Where everybody stands at its share.
 
     latencies: T, s; rows: its piece's row in the table, LOCAL for none, UNSURE where floats
-    cannot tell two apart; savings: a bound on
-    what it could save by moving alone, credits/s; N each.
+    cannot tell two apart; savings: a bound on what it could save by moving alone, credits/s; N
+    each.
     """
 
     latencies: Floats
@@ -241,22 +239,19 @@ def _standing(
 ) -> Standing:
     value, sold = table.value, shares > 0.0
     f = np.where(sold, shares, 1.0)
-    wait, piece = np.where(sold, math.inf, table.local_base), np.full(len(table), LOCAL)
-    c, second = np.zeros(len(table)), np.full(len(table), math.inf)
+    latency, piece = np.where(sold, math.inf, table.local_base), np.full(len(table), LOCAL)
+    own_work, second = np.zeros(len(table)), np.full(len(table), math.inf)
     for k in range(table.depth):
-        latency = np.where(sold, table.base[k] + table.work[k] / f, math.inf)
-        faster = latency < wait
-        second = np.where(faster, wait, np.minimum(second, latency))
-        wait, piece = np.where(faster, latency, wait), np.where(faster, k, piece)
-        c = np.where(faster, table.work[k], c)
-    piece = np.where(sold & (second - wait <= CLOSE * wait), UNSURE, piece)
-    unit = np.where(
-        sold,
-        np.minimum(np.maximum(value * c / (f * f), price + f * left), price + f * right),
-        price,
-    )
+        on_k = np.where(sold, table.base[k] + table.work[k] / f, math.inf)
+        faster = on_k < latency
+        second = np.where(faster, latency, np.minimum(second, on_k))
+        latency, piece = np.where(faster, on_k, latency), np.where(faster, k, piece)
+        own_work = np.where(faster, table.work[k], own_work)
+    piece = np.where(sold & (second - latency <= CLOSE * latency), UNSURE, piece)
+    wanted = value * own_work / (f * f)
+    unit = np.where(sold, np.clip(wanted, price + f * left, price + f * right), price)
     lift = shares * (price - unit)
-    own = value * wait + shares * price
+    own = value * latency + shares * price
     best = np.minimum(value * table.local_base, own)
     high = np.minimum(table.high, shares + room)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
@@ -273,7 +268,7 @@ def _standing(
             )
             cost = np.where(table.low <= high, value * table.base[k] + lift + cost, math.inf)
             best = np.minimum(best, cost)
-    return Standing(wait, piece.astype(np.int16), own - best)
+    return Standing(latency, piece.astype(np.int16), own - best)
 
 
 def root_totals(roots: Floats, ratios: Floats) -> Floats:

@@ -17,12 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dds.cut.hull import CutHull
 from dds.cut.pieces import Frontier
 from dds.errors import InvalidInput
 from dds.market.client import Client
 from dds.market.numbers import LARGEST, SMALLEST, Floats, Ints, exact_share, quanta_within
 
-__all__ = ["ClientTable"]
+__all__ = ["CLOSE", "ClientTable"]
+
+#: Latencies closer than this, relative, are compared in rationals.
+CLOSE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +140,7 @@ class ClientTable:
     @classmethod
     def from_hulls(
         cls,
-        hulls: Sequence[Any],
+        hulls: Sequence[CutHull],
         kind: ArrayLike,
         uplink: ArrayLike,
         downlink: ArrayLike,
@@ -353,7 +357,7 @@ class ClientTable:
                 second = np.where(better, best, np.minimum(second, latency))
                 best = np.where(better, latency, best)
                 piece = np.where(better, k, piece)
-            close = np.flatnonzero(sold & (second - best <= 1e-12 * best))
+            close = np.flatnonzero(sold & (second - best <= CLOSE * best))
         for i in close.tolist():
             piece[i] = self._fastest(i, exact_share(float(shares[i]), quantum))
         return best, piece

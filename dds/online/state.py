@@ -16,6 +16,7 @@ from dds.errors import InvalidInput
 from dds.market.numbers import Floats, Ints
 from dds.market.passes import answer_all
 from dds.market.replies import Quote
+from dds.market.table import CLOSE
 from dds.online.answers import Allocation, Allocations, Cleared
 from dds.online.index import Index
 from dds.online.rows import Rows
@@ -23,9 +24,6 @@ from dds.online.solved import Rule
 from dds.online.walk import shares_at
 
 __all__ = ["Record", "State"]
-
-#: Latencies closer than this, relative, are compared in rationals.
-CLOSE = 1e-12
 
 _NOBODY = np.zeros(0, np.int64)
 
