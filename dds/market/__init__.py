@@ -13,5 +13,5 @@
 - ``arrow``        tables of clients from and to Arrow and Parquet
 - ``certificate``  the proof, for the independent checker in ``proofs``
 - ``document``     markets as JSON: what ``dds solve`` reads and prints
-- ``arguments``    checks what is given; ``exact``, ``numbers`` rationals, quanta and ``sum_kernels``
+- ``arguments``    checks what is given; ``exact``, ``numbers`` rationals, quanta, long sums
 """
