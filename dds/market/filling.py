@@ -196,22 +196,19 @@ class Filling:
             reached: NDArray[np.bool_] = sold >= room
             return reached
 
-        first, last = np.zeros(len(rows), np.int64), np.full(len(rows), len(crowd.times))
-        while np.any(first < last):
-            middle = np.minimum((first + last) // 2, len(crowd.times) - 1)
-            at = crowd.times[middle]
-            done, open_ = enough(at, crowd.level[middle] + crowd.slope[middle] * at), first < last
-            last = np.where(open_ & done, middle, last)
-            first = np.where(open_ & ~done, middle + 1, first)
-        i = first
+        def bisected(times: Floats, first: Ints, last: Ints, line: Ints | None) -> Ints:
+            """The first of the times that is enough; on a line of the crowd, None for its own."""
+            while np.any(first < last):
+                middle = np.minimum((first + last) // 2, len(times) - 1)
+                at, k = times[middle], middle if line is None else line
+                done, open_ = enough(at, crowd.level[k] + crowd.slope[k] * at), first < last
+                last = np.where(open_ & done, middle, last)
+                first = np.where(open_ & ~done, middle + 1, first)
+            return first
+
+        none, every = np.zeros(len(rows), np.int64), np.full(len(rows), len(crowd.times))
+        i = bisected(crowd.times, none, every, None)
         # Between two neighbouring times of the crowd its part is one line.
         ends = np.concatenate(([0.0], crowd.times, [math.inf]))
-        first = np.searchsorted(lev.times, ends[i])
-        last = np.searchsorted(lev.times, ends[i + 1])
-        while np.any(first < last):
-            middle = np.minimum((first + last) // 2, len(lev.times) - 1)
-            at = lev.times[middle]
-            done, open_ = enough(at, crowd.level[i] + crowd.slope[i] * at), first < last
-            last = np.where(open_ & done, middle, last)
-            first = np.where(open_ & ~done, middle + 1, first)
-        return i, first
+        first, last = (np.searchsorted(lev.times, ends[k]) for k in (i, i + 1))
+        return i, bisected(lev.times, first, last, i)

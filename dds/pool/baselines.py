@@ -74,11 +74,8 @@ def pooled_baselines(
     for name, rows in profiles.items():
         base, work = game.chosen(rows)
         x = game.point(rows).x
-        latencies = (
-            base + np.where(work > 0.0, work, 0.0) * x
-            if math.isfinite(x)
-            else (np.where(work > 0.0, math.inf, base))
-        )
+        served = work > 0.0  # else x, which may be inf, does not matter
+        latencies = np.where(served, base + np.where(served, work, 1.0) * x, base)
         mean = mean_latency(table, latencies) if np.all(np.isfinite(latencies)) else math.inf
         found[name] = Baseline(latencies, mean, settled or name != "selfish")
     return found
@@ -107,9 +104,7 @@ def _selfish(game: Game) -> tuple[Ints, bool]:
             others = load - game.rate[i] * game.work[now, i]
             x = game.slowdown((others + game.rate[i] * game.work[:, i]) / game.capacity)
             served = game.work[:, i] > 0.0
-            latency = game.base[:, i] + np.where(served, game.work[:, i], 0.0) * np.where(
-                served, x, 1.0
-            )
+            latency = game.base[:, i] + game.work[:, i] * np.where(served, x, 1.0)
             best = int(latency.argmin())
             if latency[best] < latency[now] * (1.0 - 1e-12):
                 rows[i], moved = best, True

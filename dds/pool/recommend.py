@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,6 @@ from dds.errors import Infeasible, InvalidInput
 from dds.market.arguments import table_of
 from dds.market.client import Client
 from dds.market.equilibrium import Equilibrium, competitive
-from dds.market.numbers import Floats, Ints
 from dds.market.social import SocialOptimum, social
 from dds.market.table import ClientTable
 from dds.pool.equilibrium import PooledEquilibrium, mean_latency, pooled
@@ -99,8 +98,8 @@ def recommend(clients: Sequence[Client] | ClientTable, server: Pool) -> Recommen
     candidates = (
         _local(table),
         _pooled(table, server),
-        _social(table, server.capacity),
-        _market(table, server.capacity),
+        _reserved("reserved-social", table, server.capacity, social),
+        _reserved("reserved-market", table, server.capacity, competitive),
     )
     best = min(c.mean_latency for c in candidates)
     if math.isinf(best):
@@ -129,34 +128,25 @@ def _pooled(table: ClientTable, server: Pool) -> Candidate:
     return Candidate("pooled", mean, mean, f"load {found.load:.2f}", found)
 
 
-def _social(table: ClientTable, capacity: float) -> Candidate:
-    try:
-        found = social(table, capacity)
-    except Infeasible as error:
-        return Candidate("reserved-social", math.inf, math.inf, str(error))
-    return _leases("reserved-social", table, found, found.shares, found.pieces, found.latencies)
-
-
-def _market(table: ClientTable, capacity: float) -> Candidate:
-    try:
-        found = competitive(table, capacity)
-    except Infeasible as error:
-        return Candidate("reserved-market", math.inf, math.inf, str(error))
-    return _leases("reserved-market", table, found, found.shares, found.pieces, found.latencies)
-
-
-def _leases(
+def _reserved(
     product: str,
     table: ClientTable,
-    found: SocialOptimum | Equilibrium,
-    shares: Floats,
-    pieces: Ints,
-    promised: Floats,
+    capacity: float,
+    solve: Callable[[ClientTable, float], SocialOptimum | Equilibrium],
 ) -> Candidate:
+    try:
+        found = solve(table, capacity)
+    except Infeasible as error:
+        return Candidate(product, math.inf, math.inf, str(error))
+    return _leases(product, table, found)
+
+
+def _leases(product: str, table: ClientTable, found: SocialOptimum | Equilibrium) -> Candidate:
     """A product of leases, each a server of its own client's requests."""
+    shares, promised = found.shares, found.latencies
     sold = shares > 0.0
     work = np.zeros(len(table))
-    work[sold] = table.work[pieces[sold], np.flatnonzero(sold)]
+    work[sold] = table.work[found.pieces[sold], np.flatnonzero(sold)]
     free = shares - table.rate * work
     with np.errstate(divide="ignore", invalid="ignore"):
         # An unlimited share leaves nothing to wait for.
