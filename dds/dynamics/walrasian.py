@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -66,28 +67,55 @@ def tatonnement(
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not LOWEST <= value <= most:
             raise InvalidInput(f"{name} is {value!r}; need a number > 0, at most {most:g}")
-    table = table_of(clients)
+    market = _Posted(table_of(clients), sold, step, tolerance, _least(sold, tolerance * price))
+    return follow(
+        "tatonnement",
+        np.array([max(float(price), market.least)]),
+        market.look,
+        market.after,
+        market.shares,
+        read_rounds(rounds),
+        keep=keep,
+    )
 
-    def demand(state: Floats) -> Floats:
-        return answer_all(table, Quote(BOUNDLESS, float(state[0]), 0.0)).shares
 
-    def balance(state: Floats) -> tuple[float, float]:
+def _least(tariff: Tariff, nearly_nothing: float) -> float:
+    """The least price that is posted: a hard capacity goes for nothing, no tariff below pi(0)."""
+    if isinstance(tariff, Clearing):
+        return nearly_nothing
+    return max(float(tariff.exact_price(Fraction(0))), LOWEST)
+
+
+@dataclass(frozen=True, eq=False)
+class _Posted:
+    """Price-takers and who posts prices to them; a state is the posted price alone, in an array."""
+
+    table: ClientTable
+    tariff: Tariff
+    step: float
+    tolerance: float
+    least: float
+
+    def shares(self, state: Floats) -> Floats:
+        """What everybody asks for, cores, N."""
+        return answer_all(self.table, Quote(BOUNDLESS, float(state[0]), 0.0)).shares
+
+    def balance(self, state: Floats) -> tuple[float, float]:
+        """D(p) and S(p), cores."""
         posted = float(state[0])
-        asked = exact_sum(demand(state))[0]
-        supply = sold.capacity if isinstance(sold, Clearing) else sold.supply(posted)
+        asked = exact_sum(self.shares(state))[0]
+        clearing = isinstance(self.tariff, Clearing)
+        supply = self.tariff.capacity if clearing else self.tariff.supply(posted)
         if not asked < LIMITLESS or (math.isinf(supply) and asked > 0.0):
             raise Infeasible("demand or supply has no limit; give a capacity or max_share")
         return asked, supply
 
-    # No tariff sells below pi(0); a hard capacity goes for nothing where everybody has enough.
-    clearing = isinstance(sold, Clearing)
-    least = tolerance * price if clearing else max(float(sold.exact_price(Fraction(0))), LOWEST)
-
-    def look(state: Floats) -> Seen:
+    def look(self, state: Floats) -> Seen:
+        """Whether the market clears at this price."""
         posted = float(state[0])
-        asked, supply = balance(state)
-        spare = asked <= supply and posted <= least
-        settled = abs(asked - supply) <= tolerance * supply or spare
+        asked, supply = self.balance(state)
+        spare = asked <= supply and posted <= self.least
+        settled = abs(asked - supply) <= self.tolerance * supply or spare
         if asked > supply and posted >= HIGHEST / LEAP:
             raise Infeasible(
                 f"clients that must offload ask for {asked:g} cores at any price, and {supply:g} "
@@ -95,21 +123,12 @@ def tatonnement(
             )
         return Seen(posted, asked, asked - supply, 0.0, settled)
 
-    def follow_demand(state: Floats) -> Floats:
-        asked, supply = balance(state)
+    def after(self, state: Floats) -> Floats:
+        """The next price."""
+        asked, supply = self.balance(state)
         ratio = LEAP if supply == 0.0 else asked / supply
         if asked == 0.0:
             ratio = 0.0 if supply > 0.0 else 1.0
-        factor = min(max(ratio**step, 1.0 / LEAP), LEAP)
-        after: Floats = np.clip(state * factor, max(least, LOWEST), HIGHEST)
+        factor = min(max(ratio**self.step, 1.0 / LEAP), LEAP)
+        after: Floats = np.clip(state * factor, max(self.least, LOWEST), HIGHEST)
         return after
-
-    return follow(
-        "tatonnement",
-        np.array([max(float(price), least)]),
-        look,
-        follow_demand,
-        demand,
-        read_rounds(rounds),
-        keep=keep,
-    )
