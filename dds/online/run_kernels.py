@@ -139,6 +139,18 @@ def merge(one: Floats, other: Floats) -> Floats:
 
 
 @njit
+def _begun(run: Floats, left: int, right: int, s: float) -> int:
+    """How many blocks begin at or before s, known to lie within left..right."""
+    while left < right:
+        middle = (left + right) // 2
+        if run[middle, 0] <= s:
+            left = middle + 1
+        else:
+            right = middle
+    return left
+
+
+@njit
 def _sum_up(runs: Runs, low: Ints, high: Ints, s: float, found: Ints, sums: Floats) -> None:
     """Sums over all events at or before s, and in ``found`` how many blocks begin there.
 
@@ -148,16 +160,9 @@ def _sum_up(runs: Runs, low: Ints, high: Ints, s: float, found: Ints, sums: Floa
         sums[i] = 0.0
     for r in range(4):
         run = runs[r]
-        left, right = low[r], high[r]
-        while left < right:
-            middle = (left + right) // 2
-            if run[middle, 0] <= s:
-                left = middle + 1
-            else:
-                right = middle
-        found[r] = left
-        if left > 0:
-            b = left - 1
+        found[r] = _begun(run, low[r], high[r], s)
+        if found[r] > 0:
+            b = found[r] - 1
             for i in (0, 3):
                 _add(sums, i, run[b, SUMS + i], run[b, SUMS + i + 2])
                 _add(sums, i, run[b, SUMS + i + 1], 0.0)
@@ -181,16 +186,9 @@ def _over(
     free, held, size = 0.0, 0.0, capacity
     for r in range(4):
         run = runs[r]
-        left, right = low[r], high[r]
-        while left < right:
-            middle = (left + right) // 2
-            if run[middle, 0] <= s:
-                left = middle + 1
-            else:
-                right = middle
-        found[r] = left
-        if left > 0:
-            b = left - 1
+        found[r] = _begun(run, low[r], high[r], s)
+        if found[r] > 0:
+            b = found[r] - 1
             free += run[b, SUMS]
             held += run[b, SUMS + 3]
             size += run[b, SUMS] / s + run[b, SUMS + 3]

@@ -96,19 +96,19 @@ def _selfish(game: Game) -> tuple[Ints, bool]:
     """Clients take turns to take the piece that is fastest for themselves, load included."""
     rows = _furthest(game, local=True).copy()
     _, work = game.chosen(rows)
-    load = float((game.rate * work).sum())
+    busy = float((game.rate * work).sum())
     for _ in range(ROUNDS):
         moved = False
         for i in range(len(game)):
             now = rows[i]
-            others = load - game.rate[i] * game.work[now, i]
+            others = busy - game.rate[i] * game.work[now, i]
             x = game.slowdown((others + game.rate[i] * game.work[:, i]) / game.capacity)
             served = game.work[:, i] > 0.0
             latency = game.base[:, i] + game.work[:, i] * np.where(served, x, 1.0)
             best = int(latency.argmin())
             if latency[best] < latency[now] * (1.0 - 1e-12):
                 rows[i], moved = best, True
-                load = others + game.rate[i] * game.work[best, i]
+                busy = others + game.rate[i] * game.work[best, i]
         if not moved:
             return rows, True
     return rows, False

@@ -66,32 +66,32 @@ def _bound(game: Game, low: float, high: float) -> float:
         return math.inf
     cores = game.capacity * low, game.capacity * high
 
-    def load_and_bound(price: float) -> tuple[float, float]:
+    def busy_and_bound(price: float) -> tuple[float, float]:
         rows = game.replies(x, price)
         sums = game.sums(rows)
-        paid = price * (sums.load - cores[price > 0.0])
+        paid = price * (sums.busy - cores[price > 0.0])
         total = sums.waits + x * sums.weight
-        return sums.load, total + paid - ROUNDING * (total + abs(price) * (sums.load + cores[1]))
+        return sums.busy, total + paid - ROUNDING * (total + abs(price) * (sums.busy + cores[1]))
 
-    load, best = load_and_bound(0.0)
-    if cores[0] <= load <= cores[1]:
+    busy, best = busy_and_bound(0.0)
+    if cores[0] <= busy <= cores[1]:
         return best
-    # A price that is high (or low) enough to bring the load to the interval, if one is.
-    sign = 1.0 if load > cores[1] else -1.0
+    # A price that is high (or low) enough to bring the load into the interval, if one is.
+    sign = 1.0 if busy > cores[1] else -1.0
     target = cores[1] if sign > 0.0 else cores[0]
     end = sign * x * exact_sum(game.value)[0] / exact_sum(game.rate)[0]
     start = 0.0
     for _ in range(HALVINGS):
-        load, bound = load_and_bound(end)
+        busy, bound = busy_and_bound(end)
         best = max(best, bound)
-        if (load - target) * sign <= 0.0:
+        if (busy - target) * sign <= 0.0:
             break
         start, end = end, 4.0 * end
     for _ in range(HALVINGS):
         price = start + (end - start) / 2.0
-        load, bound = load_and_bound(price)
+        busy, bound = busy_and_bound(price)
         best = max(best, bound)
-        if load == target or abs(end - start) <= 1e-9 * abs(end):
+        if busy == target or abs(end - start) <= 1e-9 * abs(end):
             break
-        start, end = (price, end) if (load - target) * sign > 0.0 else (start, price)
+        start, end = (price, end) if (busy - target) * sign > 0.0 else (start, price)
     return best

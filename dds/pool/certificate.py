@@ -28,14 +28,14 @@ def certify(found: PooledEquilibrium) -> Certificate:
     table, curve = found.table, found.server.slowdown
     game = Game.of(table, found.server)
     rows = np.where(found.pieces == table.local_piece, table.depth, found.pieces)
-    load, weight = game.exact_sums(rows)
-    x = _bearable(curve.exact(load / Fraction(game.capacity)))
+    busy, weight = game.exact_sums(rows)
+    x = _bearable(curve.exact(busy / Fraction(game.capacity)))
     clients: list[dict[str, Any]] = []
     for i, row in enumerate(rows.tolist()):
         client = table.client(i)
         work = Fraction(float(game.work[row, i]))
         own = Fraction(client.value_of_time) * work
-        before = (load - Fraction(client.rate) * work) / Fraction(game.capacity)
+        before = (busy - Fraction(client.rate) * work) / Fraction(game.capacity)
         spared = x - _bearable(curve.exact(before))
         pieces = [[p.base_latency, p.server_work] for p in client.frontier.pieces]
         # Where the table has gaps the client's pieces have moved up.
@@ -56,7 +56,7 @@ def certify(found: PooledEquilibrium) -> Certificate:
             "format": FORMAT,
             "capacity": found.server.capacity,
             "slowdown_curve": dict(curve.to_json()),
-            "load": _sane(float(load / Fraction(game.capacity))),
+            "load": _sane(float(busy / Fraction(game.capacity))),
             "slowdown": float(x),
             "toll": _sane(found.toll),
             "cost": found.cost,

@@ -134,7 +134,7 @@ def _described(
     table: ClientTable, server: Pool, game: Game, rows: Ints, passes: int
 ) -> PooledEquilibrium:
     sums = game.sums(rows)
-    rho = sums.load / server.capacity
+    rho = sums.busy / server.capacity
     x = float(server.slowdown(rho))
     base, work = game.chosen(rows)
     latencies = base + work * x

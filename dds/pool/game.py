@@ -55,10 +55,10 @@ BLOCK = 1 << 16
 
 @dataclass(frozen=True)
 class Sums:
-    """A profile in three numbers: sum of w A (credits/s), R (cores) and V (credits)."""
+    """A profile in three numbers: sum of w A (credits/s), R (cores kept busy) and V (credits)."""
 
     waits: float
-    load: float
+    busy: float
     weight: float
 
 
@@ -125,7 +125,7 @@ class Game:
 
     def cost(self, sums: Sums) -> float:
         """S, credits/s; inf above the load the server can bear."""
-        x = float(self.slowdown(sums.load / self.capacity))
+        x = float(self.slowdown(sums.busy / self.capacity))
         if math.isinf(x):
             return math.inf
         return sums.waits + sums.weight * x
@@ -137,7 +137,7 @@ class Game:
         Raises Infeasible when even this is more than the server can bear.
         """
         rows: Ints = np.where(np.isfinite(self.base), self.work, math.inf).argmin(axis=0)
-        load = self.sums(rows).load / self.capacity
+        load = self.sums(rows).busy / self.capacity
         if math.isinf(float(self.slowdown(load))):
             raise Infeasible(
                 f"clients without a local-only piece bring a load of {load:.4g} at least, and "
@@ -164,7 +164,7 @@ class Game:
     def point(self, rows: Ints) -> Point:
         """Where a profile stands."""
         sums = self.sums(rows)
-        rho = sums.load / self.capacity
+        rho = sums.busy / self.capacity
         return Point(sums, rho, float(self.slowdown(rho)), float(self.slowdown.slope(rho)))
 
     def changes(self, at: Point, who: Ints, now: Ints, then: Ints) -> tuple[Floats, Floats]:
@@ -191,11 +191,11 @@ class Game:
         self, sums: tuple[Fraction, Fraction], x: Fraction, who: int, now: int, then: int
     ) -> Fraction | None:
         """What S changes by, exactly; None if the server could not bear it."""
-        load, weight = sums
+        busy, weight = sums
         work = Fraction(self.work[then, who]) - Fraction(self.work[now, who])
         wait = Fraction(self.base[then, who]) - Fraction(self.base[now, who])
         value = Fraction(self.value[who])
-        after = (load + Fraction(self.rate[who]) * work) / Fraction(self.capacity)
+        after = (busy + Fraction(self.rate[who]) * work) / Fraction(self.capacity)
         moved = self.slowdown.exact(after)
         if moved is None:
             return None
@@ -320,8 +320,8 @@ def _together(game: Game, at: Point, rows: Ints, movers: Ints, then: Ints) -> in
     value, rate = game.value[movers], game.rate[movers]
     work = game.work[then, movers] - game.work[now, movers]
     wait = np.cumsum(value * (game.base[then, movers] - game.base[now, movers]))
-    weight, load = np.cumsum(value * work), np.cumsum(rate * work)
-    moved = game.slowdown(at.rho + load / game.capacity)
+    weight, busy = np.cumsum(value * work), np.cumsum(rate * work)
+    moved = game.slowdown(at.rho + busy / game.capacity)
     with np.errstate(invalid="ignore"):
         cost = wait + weight * moved + at.sums.weight * (moved - at.x)
     cost = np.where(np.isinf(moved), math.inf, cost)

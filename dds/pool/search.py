@@ -49,7 +49,7 @@ def _crossing(game: Game) -> list[tuple[float, float]]:
         above = False
         for posted, sums in _tolls(game, rho):
             seen[posted] = game.cost(sums)
-            above = sums.load > rho * game.capacity
+            above = sums.busy > rho * game.capacity
         low, high = (rho, high) if above else (low, rho)
     return sorted(seen, key=lambda posted: seen[posted])
 

@@ -132,7 +132,7 @@ def moved(found: Equilibrium, client: int, share: float) -> Equilibrium:
     latencies, cuts = found.table.latencies(shares, found.quantum)
     total = float(sum(map(Fraction, shares.tolist())))
     price = TARIFF.price_at(total)
-    return replace(found, shares=shares, latencies=latencies, cuts=cuts, total=total, price=price)
+    return replace(found, shares=shares, latencies=latencies, pieces=cuts, total=total, price=price)
 
 
 @pytest.mark.parametrize("quantum", [None, Fraction(1, 1000)])
@@ -161,7 +161,7 @@ def test_a_regret_of_one_quantum_is_noticed() -> None:
     ("field", "client", "value", "said"),
     [
         ("latencies", 0, 9.0, "client 0: latency"),
-        ("cuts", 0, 2, "client 0: piece and share disagree"),
+        ("pieces", 0, 2, "client 0: piece and share disagree"),
         ("regret", 1, -1.0, "client 1: negative regret"),
         ("regret", 1, math.nan, "client 1: negative regret"),
     ],
