@@ -64,7 +64,8 @@ def test_both_sides_of_a_tie_are_told() -> None:
     epoch = Epoch(1, Terms(Clearing(1.5), 1.5, CORE), ["L0", "L1"])
     while epoch.outcome is None:
         for lease, question in epoch.questions():
-            epoch.bid(lease, 1.0 if question.price < 0.5 else 0.0)
+            wanted = question.price < 0.5 or question.at_least > 0.0  # held above its jump
+            epoch.bid(lease, 1.0 if wanted else 0.0)
         epoch.advance()
     first, second = epoch.allocation("L0", 1), epoch.allocation("L1", 1)
     assert (first.share, second.share) == (1.0, 0.0)
