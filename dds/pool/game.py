@@ -55,7 +55,7 @@ BLOCK = 1 << 16
 
 @dataclass(frozen=True)
 class Sums:
-    """A profile in three numbers: sum of w A (credits/s), R (cores kept busy) and V (credits)."""
+    """A profile in three numbers: sum of w A (credits/s), R (cores) and V (credits core/s)."""
 
     waits: float
     busy: float
