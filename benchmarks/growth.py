@@ -87,6 +87,37 @@ class Growth:
         )
 
 
+def measured(
+    largest: int, seed: int, repeats: int, budget: float, limit: float
+) -> dict[str, dict[int, Spread]]:
+    """Seconds of each solver at each size, but where it would take more than ``limit``."""
+    calls = solvers()
+    times: dict[str, dict[int, Spread]] = {name: {} for name in calls}
+    warm = clients(30_000, seed)
+    for call in calls.values():
+        call(warm)
+    for size in sizes_up_to(largest):
+        fit = {}
+        for name, call in calls.items():
+            last, seconds = max(
+                ((n, t.median) for n, t in times[name].items()), default=(size, 0.0)
+            )
+            if seconds * (size / last) ** 1.2 <= limit:
+                fit[name] = call
+            else:
+                progress(f"{name}: {size:,} clients would take more than {limit:.0f} s; left out")
+        progress(f"{size:,} clients ...")
+        table = clients(size, seed)
+        taken, _ = interleaved(
+            {name: partial(call, table) for name, call in fit.items()},
+            repeats,
+            budget,
+        )
+        for name, seconds_each in taken.items():
+            times[name][size] = Spread.of(seconds_each)
+    return times
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print, write."""
     parser = arguments(__doc__ or "", EXAMPLES)
@@ -103,40 +134,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     found = machine()
     print(machine_line(found))
     print(f"{PIECES} pieces; seconds: median [quartiles]")
-    calls = solvers()
-    times: dict[str, dict[int, Spread]] = {name: {} for name in calls}
-    warm = clients(30_000, options.seed)
-    for call in calls.values():
-        call(warm)
-    for size in sizes_up_to(largest):
-        fit = {}
-        for name, call in calls.items():
-            last, seconds = max(
-                ((n, t.median) for n, t in times[name].items()), default=(size, 0.0)
-            )
-            if seconds * (size / last) ** 1.2 <= limit:
-                fit[name] = call
-            else:
-                progress(f"{name}: {size:,} clients would take more than {limit:.0f} s; left out")
-        progress(f"{size:,} clients ...")
-        table = clients(size, options.seed)
-        taken, _ = interleaved(
-            {name: partial(call, table) for name, call in fit.items()},
-            options.repeats,
-            budget,
-        )
-        for name, seconds_each in taken.items():
-            times[name][size] = Spread.of(seconds_each)
+    times = measured(largest, options.seed, options.repeats, budget, limit)
     print(
         text_table(
-            ("N", *calls),
+            ("N", *times),
             [
-                (f"{size:,}", *(str(times[name].get(size, "left out")) for name in calls))
+                (f"{size:,}", *(str(times[name].get(size, "left out")) for name in times))
                 for size in sizes_up_to(largest)
             ],
         )
     )
-    growth = {name: Growth.of(times[name], options.fit_from) for name in calls}
+    growth = {name: Growth.of(times[name], options.fit_from) for name in times}
     for name, fitted in growth.items():
         print(f"{name}: {fitted or 'too few sizes to fit'}")
     if options.json:

@@ -15,8 +15,9 @@ its cost, measured by the same check whoever solved.  cost is the sum of w T ove
 
 from __future__ import annotations
 
+import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -259,8 +260,8 @@ def climb(
     return rows
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Measure, print, write."""
+def options_of(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options, with the defaults of a quick run or of a whole one."""
     kinds = list(tariffs(1))
     parser = arguments(__doc__ or "", EXAMPLES)
     parser.add_argument("--clients", type=count, help="of the large market, e.g. 200k (1M)")
@@ -272,10 +273,44 @@ def main(argv: Sequence[str] | None = None) -> None:
                         metavar="PEER", help=f"which: {', '.join(PEERS)} (all)")  # fmt: skip
     parser.add_argument("--peer-seconds", type=float, help="how long a peer may take (20)")
     options = parser.parse_args(argv)
-    size = options.clients or (20_000 if options.quick else 10**6)
-    repeats = options.repeats or (2 if options.quick else 7)
-    budget = options.budget or (5.0 if options.quick else 40.0)
-    patience = options.peer_seconds or (0.5 if options.quick else 20.0)
+    options.clients = options.clients or (20_000 if options.quick else 10**6)
+    options.repeats = options.repeats or (2 if options.quick else 7)
+    options.budget = options.budget or (5.0 if options.quick else 40.0)
+    options.peer_seconds = options.peer_seconds or (0.5 if options.quick else 20.0)
+    return options
+
+
+def large_markets(options: argparse.Namespace) -> list[Row]:
+    """One large market under each of the tariffs."""
+    size, seed, rounds, budget = options.clients, options.seed, options.repeats, options.budget
+    rows: list[Row] = []
+    table = clients(size, seed)
+    for kind in options.tariffs:
+        progress(f"{kind} ...")
+        rows += compare(table, kind, kind, seed, rounds, budget)
+    if "linear" in options.tariffs:
+        progress("linear, bounded shares ...")
+        table = clients(size, seed, bounded=True)
+        rows += compare(table, "linear, max_share", "linear", seed, rounds, budget)
+    return rows
+
+
+def smaller_markets(options: argparse.Namespace, missing: Collection[str]) -> list[PeerRow]:
+    """What each peer that is here can do."""
+    rows: list[PeerRow] = []
+    for name in options.peers:
+        if name not in missing:
+            functions, least, after = PEERS[name]
+            for function in functions:
+                repeats = 1 if options.quick else 3
+                rows += climb(function, least, after, options.seed, repeats, options.peer_seconds)
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure, print, write."""
+    options = options_of(argv)
+    size = options.clients
     started = time.perf_counter()
     found = machine(*PEERS)
     print(machine_line(found))
@@ -285,20 +320,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     apart(fresh, size, options.seed, "linear", limit=600.0)  # compiles, and keeps it on disk
     first = apart(fresh, size, options.seed, "linear", limit=600.0)
 
-    rows: list[Row] = []
     print(
         f"\n{size:,} clients x {PIECES} pieces; seconds: median [quartiles]; ratio: ours / theirs"
     )
-    table = clients(size, options.seed)
-    for kind in options.tariffs:
-        progress(f"{kind} ...")
-        rows += compare(table, kind, kind, options.seed, repeats, budget)
-    if "linear" in options.tariffs:
-        progress("linear, bounded shares ...")
-        some = clients(size, options.seed, bounded=True)
-        rows += compare(some, "linear, max_share", "linear", options.seed, repeats, budget)
-        del some
-    del table
+    rows = large_markets(options)
     print(text_table(HEAD, [row.cells() for row in rows]), flush=True)
     if first.failure:
         print(f"\nlinear in a process of its own: {first.failure}")
@@ -308,15 +333,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{first.result.peak_mib:,.0f} MiB, {first.result.table_mib:,.0f} of them the table"
         )
 
-    asked: list[PeerRow] = []
-    for name in options.peers:
-        if name not in missing:
-            functions, least, after = PEERS[name]
-            for function in functions:
-                asked += climb(
-                    function, least, after, options.seed, 1 if options.quick else 3, patience
-                )
+    asked = smaller_markets(options, missing)
     if asked:
+        patience = options.peer_seconds
         print(f"\nsmaller markets, roomier for anybody to offload; peers get {patience:g} s")
         print(text_table(PEER_HEAD, [row.cells() for row in asked]), flush=True)
     for name in missing:
