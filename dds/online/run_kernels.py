@@ -207,11 +207,15 @@ def _over(
 
 
 @njit
+def _left(sums: Floats, capacity: float) -> float:
+    """``capacity - H``, cores: what held clients leave."""
+    return (capacity - sums[3]) - sums[4] if sums[5] > 0.0 else capacity
+
+
+@njit
 def _fits(sums: Floats, s: float, capacity: float) -> bool:
     """Whether ``G / s + H <= capacity``."""
-    left = capacity
-    if sums[5] > 0.0:
-        left = (capacity - sums[3]) - sums[4]
+    left = _left(sums, capacity)
     if sums[2] <= 0.0:
         return left >= 0.0
     return s > 0.0 and sums[0] / s <= left
@@ -229,19 +233,15 @@ def state(runs: Runs, s: float) -> tuple[float, float]:
 
 
 @njit
-def crossing(runs: Runs, capacity: float) -> tuple[float, float, float]:
-    """Where demand comes down to capacity: (below, above, s).
+def _between_blocks(
+    runs: Runs, low: Ints, high: Ints, found: Ints, sums: Floats, capacity: float
+) -> tuple[float, float]:
+    """Narrow (below, above) of :func:`crossing` to where no block begins in between.
 
-    below: the last event after which demand does not fit, -1 if there is none; above: the
-    first after which it does, inf if there is none; s: between them, where free clients'
-    demand has fallen far enough, else inf: then demand jumps at ``above``.
+    Leaves in low and high how many blocks of each run begin before.
     """
-    low, high = np.zeros(4, np.int64), np.zeros(4, np.int64)
-    for r in range(4):
-        high[r] = len(runs[r])
-    found, sums = np.zeros(4, np.int64), np.zeros(6)
     below, above = -1.0, math.inf
-    for r in range(4):  # by blocks, every probe narrowing all runs
+    for r in range(4):
         run = runs[r]
         first, last = low[r], high[r]
         more, less, probes = 0.0, 0.0, 0
@@ -259,6 +259,7 @@ def crossing(runs: Runs, capacity: float) -> tuple[float, float, float]:
             if middle + 1 < last and run[middle + 1, 0] > s:
                 high[r] = middle + 1
             over = _over(runs, low, high, s, found, sums, capacity)
+            # Every probe narrows all runs.
             if over <= 0.0:
                 above, less = s, over
                 for q in range(4):
@@ -271,7 +272,16 @@ def crossing(runs: Runs, capacity: float) -> tuple[float, float, float]:
                 first = low[r]
         low[r] = first
         high[r] = first
-    for r in range(4):  # inside each run's block
+    return below, above
+
+
+@njit
+def _inside_blocks(
+    runs: Runs, low: Ints, high: Ints, found: Ints, sums: Floats, capacity: float,
+    below: float, above: float,
+) -> tuple[float, float]:  # fmt: skip
+    """Narrow (below, above) to neighbouring events, each run inside its own block."""
+    for r in range(4):
         if low[r] == 0:
             continue
         left, right = 0, BLOCK
@@ -288,16 +298,31 @@ def crossing(runs: Runs, capacity: float) -> tuple[float, float, float]:
                     continue
                 above = s
             right = middle
+    return below, above
+
+
+@njit
+def crossing(runs: Runs, capacity: float) -> tuple[float, float, float]:
+    """Where demand comes down to capacity: (below, above, s).
+
+    below: the last event after which demand does not fit, -1 if there is none; above: the
+    first after which it does, inf if there is none; s: between them, where free clients'
+    demand has fallen far enough, else inf: then demand jumps at ``above``.
+    """
+    low, high = np.zeros(4, np.int64), np.zeros(4, np.int64)
+    for r in range(4):
+        high[r] = len(runs[r])
+    found, sums = np.zeros(4, np.int64), np.zeros(6)
+    below, above = _between_blocks(runs, low, high, found, sums, capacity)
+    below, above = _inside_blocks(runs, low, high, found, sums, capacity, below, above)
     if below < 0.0:
         return below, above, math.inf
     _sum_up(runs, low, high, below, found, sums)
-    left_over = capacity
-    if sums[5] > 0.0:
-        left_over = (capacity - sums[3]) - sums[4]
+    left = _left(sums, capacity)
     s = math.inf
-    if sums[2] > 0.0 and left_over > 0.0:
+    if sums[2] > 0.0 and left > 0.0:
         # A hair more, so that rounded shares add up to no more than capacity.
-        s = max(sums[0] / left_over * (1.0 + 2.0**-50), below)
+        s = max(sums[0] / left * (1.0 + 2.0**-50), below)
     return below, above, s if s < above else math.inf
 
 
@@ -325,10 +350,7 @@ def near(runs: Runs, low: float, high: float) -> Floats:
         run, i = runs[r], firsts[r]
         while i < len(run) * BLOCK and run[i // BLOCK, i % BLOCK] <= high:
             b, j = i // BLOCK, i % BLOCK
-            out[n, 0] = run[b, j]
-            out[n, 1] = run[b, BEFORE + j]
-            out[n, 2] = run[b, AFTER + j]
-            out[n, 3] = run[b, ROW + j]
+            out[n] = run[b, j:SUMS:BLOCK]
             n += 1
             i += 1
     return out
