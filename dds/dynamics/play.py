@@ -22,11 +22,11 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike
 
-from dds.dynamics.trajectory import Seen, Trajectory, follow, read_rounds
+from dds.dynamics.trajectory import Seen, Trajectory, follow, read_rounds, read_tolerance
 from dds.errors import Infeasible, InvalidInput
 from dds.market.arguments import table_of
 from dds.market.client import Client
-from dds.market.numbers import Floats, exact_sum, read_quantum, to_quanta, to_shares
+from dds.market.numbers import LARGEST, Floats, exact_sum, read_quantum, to_quanta, to_shares
 from dds.market.replies import Replies, best_replies
 from dds.market.table import ClientTable
 from dds.market.tariff import Clearing
@@ -147,10 +147,7 @@ class _Game:
             raise InvalidInput(f"tariff is {tariff!r}; need one such as Linear(0.0, 1.0)")
         if isinstance(tariff, Clearing):
             raise InvalidInput("tariff Clearing has no price for a load; use tatonnement")
-        number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
-        if not number or not 0.0 <= tolerance < 1.0:
-            raise InvalidInput(f"tolerance is {tolerance!r}; need 0 <= tolerance < 1")
-        return cls(table_of(clients), tariff, read_quantum(quantum), tolerance)
+        return cls(table_of(clients), tariff, read_quantum(quantum), read_tolerance(tolerance))
 
     def start(self, start: ArrayLike | None) -> Floats:
         """Where play begins."""
@@ -158,9 +155,13 @@ class _Game:
         if start is None:
             least = low if self.quantum is None else to_shares(low, self.quantum)
             return np.where(self.table.must_offload, least, 0.0)
-        shares = np.array(start, float)
-        if shares.shape != (len(self.table),) or not np.all((shares >= 0.0) & (shares < math.inf)):
-            raise InvalidInput(f"start: need a finite share >= 0 for each of {len(self.table)}")
+        need = f"start: need a share from 0 to {LARGEST:g} cores for each of {len(self.table)}"
+        try:
+            shares = np.array(start, float)
+        except (TypeError, ValueError, OverflowError):
+            raise InvalidInput(need) from None
+        if shares.shape != (len(self.table),) or not np.all((shares >= 0.0) & (shares <= LARGEST)):
+            raise InvalidInput(need)
         if self.quantum is None:
             return shares
         return to_shares(to_quanta(shares, self.quantum), self.quantum)

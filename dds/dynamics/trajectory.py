@@ -125,9 +125,18 @@ def follow(
         seen[-1].settled,
         cycle,
     )
-    for values in (prices, totals, excess, regrets, found.movers):
-        values.setflags(write=False)
+    for values in (prices, totals, excess, regrets, found.movers, found.shares, found.history):
+        if values is not None:
+            values.setflags(write=False)
     return found
+
+
+def read_tolerance(tolerance: float) -> float:
+    """A relative tolerance, or InvalidInput."""
+    number = isinstance(tolerance, (int, float)) and not isinstance(tolerance, bool)
+    if not number or not 0.0 <= tolerance < 1.0:
+        raise InvalidInput(f"tolerance is {tolerance!r}; need 0 <= tolerance < 1")
+    return float(tolerance)
 
 
 def read_rounds(rounds: int) -> int:

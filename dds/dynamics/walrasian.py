@@ -21,7 +21,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from dds.dynamics.trajectory import Seen, Trajectory, follow, read_rounds
+from dds.dynamics.trajectory import Seen, Trajectory, follow, read_rounds, read_tolerance
 from dds.errors import Infeasible, InvalidInput
 from dds.market.arguments import table_of
 from dds.market.client import Client
@@ -67,7 +67,8 @@ def tatonnement(
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not LOWEST <= value <= most:
             raise InvalidInput(f"{name} is {value!r}; need a number > 0, at most {most:g}")
-    market = _Posted(table_of(clients), sold, step, tolerance, _least(sold, tolerance * price))
+    near = read_tolerance(tolerance)
+    market = _Posted(table_of(clients), sold, step, near, _least(sold, near * price))
     return follow(
         "tatonnement",
         np.array([max(float(price), market.least)]),

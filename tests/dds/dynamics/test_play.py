@@ -223,6 +223,8 @@ def test_no_rounds_is_a_look_at_the_start() -> None:
         ({"tariff": Clearing(1.0)}, "use tatonnement"),
         ({"start": [1.0]}, "for each of 12"),
         ({"start": [math.nan] * 12}, "start: need"),
+        ({"start": [1e300] * 12}, "start: need"),
+        ({"start": "abc"}, "start: need"),
         ({"rounds": -1}, "rounds is -1"),
         ({"rounds": 2.5}, "rounds is 2.5"),
         ({"tolerance": -1.0}, "tolerance is"),
