@@ -97,9 +97,14 @@ class CutHull:
         Raises InvalidInput for a link outside the box, and for a hull that is not
         complete: then :meth:`frontier` still serves each client alone.
         """
-        up, down, trip = np.broadcast_arrays(
-            *(np.atleast_1d(np.asarray(given, np.float64)) for given in (uplink, downlink, rtt))
-        )
+        try:
+            up, down, trip = np.broadcast_arrays(
+                *(np.atleast_1d(np.asarray(given, np.float64)) for given in (uplink, downlink, rtt))
+            )
+        except (TypeError, ValueError, OverflowError):
+            up = np.zeros((0, 0))
+        if up.ndim != 1:
+            raise InvalidInput("uplink, downlink, rtt: need n numbers each, or one for all")
         self._check(up, down)
         if not np.all((trip >= 0.0) & np.isfinite(trip)):
             raise InvalidInput("rtt: need seconds >= 0")
@@ -198,8 +203,8 @@ def hull(
     """
     local, work = operator_times(graph, device), server_times(graph, server)
     uplinks, downlinks = _bounds("uplinks", uplinks), _bounds("downlinks", downlinks)
-    if most < 1:
-        raise InvalidInput(f"most is {most!r}; need at least 1 cut")
+    if isinstance(most, bool) or not isinstance(most, (int, np.integer)) or most < 1:
+        raise InvalidInput(f"most is {most!r}; need a whole number of cuts, at least 1")
     net = network(graph)
     box = _box(net, local, work, uplinks, downlinks)
     listing, values, calls, complete = run_envelope(
@@ -249,7 +254,10 @@ def _fields(graph: ModelGraph, local: Floats, front: int, rest: Sequence[int]) -
 
 def _bounds(name: str, given: tuple[float, float]) -> tuple[float, float]:
     """The range, checked."""
-    low, high = (float(bound) for bound in given)
+    try:
+        low, high = (float(bound) for bound in given)
+    except (TypeError, ValueError, OverflowError):
+        low, high = math.nan, math.nan
     if not _SLOWEST <= low <= high:
         raise InvalidInput(
             f"{name}: {given!r}; need (least, greatest) bytes/s, {_SLOWEST:g} <= least <= greatest"

@@ -314,12 +314,20 @@ def test_a_link_without_choice_leaves_its_frontier():
         ({"downlinks": (math.nan, 1.0)}, "downlinks"),
         ({"downlinks": (1.0, math.nan)}, "downlinks"),
         ({"most": 0}, "most is 0"),
+        ({"most": math.nan}, "most is nan"),
+        ({"uplinks": (1.0,)}, "uplinks: "),
         ({"engine": "fortran"}, "engine"),
     ],
 )
 def test_what_makes_no_sense_is_refused(options, words):
     with pytest.raises(InvalidInput, match=words):
         hull(*random_instance(7, 5, 1), **options)
+
+
+@pytest.mark.parametrize("uplink", [[1e4, 1e5], [[1e4, 1e5, 1e6]], "fast"])
+def test_links_are_one_number_per_client(uplink):
+    with pytest.raises(InvalidInput, match="uplink, downlink, rtt: need n numbers each"):
+        hull(*random_instance(7, 5, 1)).pieces(uplink, [1e4, 1e5, 1e6], 0.0)
 
 
 def test_server_times_too_far_apart_are_refused():
