@@ -1,7 +1,8 @@
-"""What every mechanism is given, checked once and in the same words: clients and a capacity."""
+"""What every mechanism is given, checked once in the same words: clients, capacities, prices."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from dds.market.client import Client
 from dds.market.numbers import LARGEST, SMALLEST
 from dds.market.table import ClientTable
 
-__all__ = ["check_names", "read_capacity", "table_of"]
+__all__ = ["check_names", "read_capacity", "read_price", "table_of"]
 
 
 def table_of(clients: Sequence[Client] | ClientTable) -> ClientTable:
@@ -40,7 +41,26 @@ def check_names(table: ClientTable) -> None:
 
 def read_capacity(capacity: float) -> float:
     """A capacity in cores; raises InvalidInput unless it is a number within 1e-100..1e100."""
-    number = isinstance(capacity, (int, float, np.floating, np.integer))
-    if not number or isinstance(capacity, bool) or not SMALLEST <= capacity <= LARGEST:
+    cores = _number(capacity)
+    if not SMALLEST <= cores <= LARGEST:
         raise InvalidInput(f"capacity is {capacity!r}; need {SMALLEST:g} to {LARGEST:g} cores")
-    return float(capacity)
+    return cores
+
+
+def read_price(price: float) -> float:
+    """A price in credits/s per core; raises InvalidInput unless it is within 0..1e100."""
+    value = _number(price)
+    if not 0.0 <= value <= LARGEST:
+        raise InvalidInput(f"price is {price!r}; need 0 to {LARGEST:g} credits/s per core")
+    return value
+
+
+def _number(value: float) -> float:
+    """A float of any number, Python's or numpy's; nan of anything else."""
+    number = isinstance(value, (int, float, np.floating, np.integer))
+    if not number or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

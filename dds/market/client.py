@@ -31,6 +31,11 @@ class Client:
     rate: float = 1.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.frontier, Frontier):
+            raise InvalidInput(
+                f"frontier is {type(self.frontier).__name__}; need a dds.Frontier, such as "
+                "Frontier.from_points([(0.1, 1.0), (2.0, 0.0)])"
+            )
         if not (math.isfinite(self.value_of_time) and self.value_of_time > 0.0):
             raise InvalidInput(f"value_of_time is {self.value_of_time!r}; need a finite number > 0")
         if not (math.isfinite(self.rate) and self.rate > 0.0):

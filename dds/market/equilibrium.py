@@ -114,8 +114,7 @@ def nash(
     Raises InvalidInput for wrong arguments, Infeasible when clients without a local-only
     piece do not fit into the capacity or demand has no limit.
     """
-    begin = None if start is None else start.outcome.start
-    return solve("nash", clients, tariff, quantum, begin)
+    return solve("nash", clients, tariff, quantum, _begin(start))
 
 
 def competitive(
@@ -136,8 +135,16 @@ def competitive(
     Raises as :func:`nash` does.
     """
     sold = tariff if isinstance(tariff, Tariff) else Clearing(tariff)
-    begin = None if start is None else start.outcome.start
-    return solve("competitive", clients, sold, quantum, begin)
+    return solve("competitive", clients, sold, quantum, _begin(start))
+
+
+def _begin(start: Equilibrium | None) -> Start | None:
+    """Where a search that begins at an equilibrium begins."""
+    if start is None:
+        return None
+    if not isinstance(start, Equilibrium):
+        raise InvalidInput(f"start is {type(start).__name__}; need a dds.Equilibrium or None")
+    return start.outcome.start
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,6 +49,10 @@ def read_quantum(quantum: float | Fraction | None) -> Fraction | None:
     """
     if quantum is None:
         return None
+    if isinstance(quantum, np.integer):
+        quantum = int(quantum)
+    elif isinstance(quantum, np.floating):
+        quantum = float(str(quantum))  # narrower ones print fewer digits
     if isinstance(quantum, bool) or not isinstance(quantum, (int, float, Fraction)):
         raise InvalidInput(f"quantum is {quantum!r}; need cores > 0 or None")
     if isinstance(quantum, float) and not math.isfinite(quantum):

@@ -375,7 +375,7 @@ def _matrix(name: str, values: ArrayLike, *, copy: bool) -> Floats:
     """K x N numbers, those of each piece together in memory whatever the order they came in."""
     try:
         return (np.array if copy else np.asarray)(values, float, order="C")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"{name}: need K x N numbers") from None
 
 
@@ -383,7 +383,7 @@ def _column(name: str, values: ArrayLike, count: int) -> Floats:
     """One number per client."""
     try:
         column = np.array(values, float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"{name}: need numbers, one for each of {count} clients") from None
     if column.shape not in ((), (count,)):
         raise InvalidInput(f"{name} has shape {column.shape}; need one for each of {count} clients")
@@ -392,6 +392,10 @@ def _column(name: str, values: ArrayLike, count: int) -> Floats:
 
 def _names(names: Sequence[str], count: int) -> tuple[str, ...]:
     """One name per client."""
-    if len(names) != count:
-        raise InvalidInput(f"names: {len(names)} of them; need one for each of {count} clients")
+    if isinstance(names, str) or len(names) != count:
+        found = "one text" if isinstance(names, str) else f"{len(names)} of them"
+        raise InvalidInput(f"names: {found}; need one for each of {count} clients")
+    wrong = next((i for i, name in enumerate(names) if not isinstance(name, str)), None)
+    if wrong is not None:
+        raise InvalidInput(f"names[{wrong}] is {names[wrong]!r}; need text")
     return tuple(names)

@@ -130,7 +130,7 @@ def set_fields(tariff: Tariff, *, positive: Sequence[str] = (), **values: Any) -
 
 def read_number(place: str, value: Any, positive: bool, unbounded: bool = False) -> float:
     """A number of a sane magnitude, or InvalidInput naming its place."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InvalidInput(f"{place} is {value!r}; need a number")
     try:
         number = float(value)

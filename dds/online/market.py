@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 
 from dds.errors import InvalidInput
+from dds.market.arguments import read_capacity, read_price
 from dds.market.client import Client
 from dds.market.numbers import Ints, read_quantum
 from dds.market.table import ClientTable
@@ -192,32 +193,30 @@ class Market:
     def price_at(self, capacity: float) -> float:
         """The least price, credits/s per core, at which price-takers demand at most ``capacity``.
 
-        Raises InvalidInput for a capacity that is not > 0, Infeasible where no price is enough.
-        Microseconds by an index; a solve in a Nash market or in quanta.
+        Raises InvalidInput for a capacity outside 1e-100..1e100, Infeasible where no price is
+        enough.  Microseconds by an index; a solve in a Nash market or in quanta.
         """
-        if not (0.0 < capacity < math.inf):
-            raise InvalidInput(f"capacity is {capacity!r}; need cores > 0")
+        cores = read_capacity(capacity)
         state = self._state
         if self._indexed:
-            return posted.clearing_price(state.index, float(capacity))
+            return posted.clearing_price(state.index, cores)
         rows = state.rows.holding(state.revision, state.count)
         if not len(rows):
             return 0.0
-        return solved.price_for(state.rule, state.rows.table(rows), float(capacity))
+        return solved.price_for(state.rule, state.rows.table(rows), cores)
 
     def demand_at(self, price: float) -> float:
         """F(p), cores: what price-takers demand at a price; inf at 0 if somebody has no limit.
 
-        Raises InvalidInput for a price that is not >= 0 and finite.  Microseconds by an index; a
+        Raises InvalidInput for a price outside 0..1e100.  Microseconds by an index; a
         pass over all clients in a Nash market or in quanta.
         """
-        if not (0.0 <= price < math.inf):
-            raise InvalidInput(f"price is {price!r}; need credits/s per core >= 0")
+        posted_price = read_price(price)
         state = self._state
         if self._indexed:
-            return state.index.demand(math.sqrt(price))
+            return state.index.demand(math.sqrt(posted_price))
         rows = state.rows.holding(state.revision, state.count)
-        return solved.demand_of(state.rule, state.rows.table(rows), float(price))
+        return solved.demand_of(state.rule, state.rows.table(rows), posted_price)
 
     def allocation(self, id: int) -> Allocation:  # noqa: A002
         """What a client got at the last clearing.

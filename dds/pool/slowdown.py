@@ -97,8 +97,9 @@ class ProcessorSharing:
     def __post_init__(self) -> None:
         for name in ("cores", "width"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
                 raise InvalidInput(f"{name} is {value!r}; need a whole number of cores > 0")
+            object.__setattr__(self, name, int(value))
         if self.cores % self.width or self.lanes > MOST:
             raise InvalidInput(
                 f"width {self.width} does not divide {self.cores} cores into at most {MOST} lanes"

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from dds import Linear, Pool, competitive, nash, pooled, recommend
 from dds.cut.pieces import Frontier
 from dds.dynamics import kelly, sequential, tatonnement
 from dds.errors import InvalidInput
-from dds.market.arguments import check_names, read_capacity, table_of
+from dds.market.arguments import check_names, read_capacity, read_price, table_of
 from dds.market.bound import dual_bound
 from dds.market.client import Client
 from dds.market.endowment import endowed
@@ -62,6 +63,28 @@ def test_names_must_differ_where_there_are_any() -> None:
 def test_capacities() -> None:
     assert read_capacity(3) == 3.0
     assert type(read_capacity(3)) is float
-    for wrong in (0.0, -1.0, float("nan"), float("inf"), True, "4", None, Fraction(1, 2)):
+    for narrow in (np.int64(3), np.float32(3.0)):
+        assert read_capacity(narrow) == 3.0
+        assert type(read_capacity(narrow)) is float
+    for wrong in (
+        *(0.0, -1.0, 1e300, 10**400, float("nan"), float("inf"), np.float32(np.inf)),
+        *(True, "4", None, Fraction(1, 2), [4.0]),
+    ):
         with pytest.raises(InvalidInput, match=r"^capacity is .*; need 1e-100 to 1e\+100 cores$"):
             read_capacity(wrong)  # type: ignore[arg-type]
+
+
+def test_prices() -> None:
+    assert read_price(0) == 0.0
+    assert read_price(np.float32(0.5)) == 0.5
+    for wrong in (-1.0, 1e300, float("nan"), float("inf"), np.float32(np.inf), True, "4", [4.0]):
+        with pytest.raises(
+            InvalidInput, match=r"^price is .*; need 0 to 1e\+100 credits/s per core$"
+        ):
+            read_price(wrong)  # type: ignore[arg-type]
+
+
+def test_a_start_is_an_equilibrium() -> None:
+    for start in (0.5, Linear(0.0, 1.0)):
+        with pytest.raises(InvalidInput, match=r"^start is .*; need a dds.Equilibrium or None$"):
+            nash([ANNA], Linear(0.0, 1.0), start=start)  # type: ignore[arg-type]

@@ -44,3 +44,8 @@ def test_a_client_is_a_value() -> None:
     assert (one.min_share, one.max_share, one.rate) == (0.0, math.inf, 1.0)
     with pytest.raises(FrozenInstanceError):
         one.value_of_time = 2.0  # type: ignore[misc]
+
+
+def test_a_client_has_a_frontier() -> None:
+    with pytest.raises(InvalidInput, match=r"^frontier is list; need a dds\.Frontier"):
+        Client([(0.1, 1.0)], 1.0)  # type: ignore[arg-type]

@@ -127,7 +127,8 @@ def test_the_sum_of_many_loses_no_digit_that_a_comparison_needs() -> None:
 def test_a_float_quantum_means_the_decimal_it_prints_as() -> None:
     assert read_quantum(0.001) == as_printed(0.001) == Fraction(1, 1000)
     assert read_quantum(Fraction(1, 3)) == Fraction(1, 3)
-    assert read_quantum(2) == 2
+    assert read_quantum(2) == read_quantum(np.int64(2)) == 2
+    assert read_quantum(np.float32(0.1)) == Fraction(1, 10)
     assert read_quantum(None) is None
 
 

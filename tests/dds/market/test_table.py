@@ -242,6 +242,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"rate": ["one", "two"]}, "rate: need numbers, one for each of 2 clients"),
     ({"base": [["a", "b"], [1, 1]]}, "base: need K x N numbers"),
     ({"work": [[1.0], [1.0, 2.0]]}, "work: need K x N numbers"),
+    ({"rate": 10**400}, "rate: need numbers, one for each of 2 clients"),
+    ({"names": "ab"}, "names: one text; need one for each of 2 clients"),
+    ({"names": ["a", 2]}, "names[1] is 2; need text"),
     ({"names": ["a"]}, "names: 1 of them; need one for each of 2 clients"),
 ]
 

@@ -241,5 +241,12 @@ def test_a_number_that_no_tariff_has_is_named(make, place: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert Barrier(np.float32(0.5), np.int64(2)) == Barrier(0.5, 2.0)
+    assert type(Barrier(np.float32(0.5), np.int64(2)).capacity) is float
+    with pytest.raises(InvalidInput, match="need a number"):
+        Barrier(0.5, np.complex128(2.0))  # type: ignore[arg-type]
+
+
 def test_a_kind_of_tariff_is_tested_here_as_soon_as_files_know_it() -> None:
     assert set(TARIFFS.values()) == {Clearing, Flat, Linear, Power, Barrier, PiecewiseLinear}

@@ -275,10 +275,10 @@ def test_questions_about_prices(market):
         assert market.price_at(capacity) == pytest.approx(fresh.price, rel=CLOSE)
     assert market.demand_at(0.0) == math.inf
     assert market.demand_at(1e9) == 0.0
-    for bad in (0.0, math.nan, math.inf, -1.0):
+    for bad in (0.0, math.nan, math.inf, -1.0, 1e300):
         with pytest.raises(InvalidInput, match="capacity is"):
             market.price_at(bad)
-    for bad in (math.nan, math.inf, -1.0):
+    for bad in (math.nan, math.inf, -1.0, 1e300):
         with pytest.raises(InvalidInput, match="price is"):
             market.demand_at(bad)
 

@@ -96,6 +96,7 @@ def test_versions_tell_curves_apart() -> None:
     ("make", "said"),
     [
         (lambda: ProcessorSharing(0), "cores is 0"),
+        (lambda: ProcessorSharing(2.0), "cores is 2.0"),
         (lambda: ProcessorSharing(2, width=1.0), "width is 1.0"),
         (lambda: ProcessorSharing(3, width=2), "does not divide"),
         (lambda: ProcessorSharing(2048), "1024 lanes"),
