@@ -11,7 +11,7 @@ Tsitsiklis, 2004) know that their bid moves the price.  On a piece k, when the o
 Where every client has one convex way to be served (one piece and no choice) an equilibrium exists
 and is unique for two clients or more.  T of a frontier is not convex, and then none need exist:
 the best bid *rises* with the others' bids on one piece and jumps down to the next, so this game
-has not the strategic substitutes that the tariffs' game has (DESIGN: Lemma A).  What is returned
+has not the strategic substitutes that the tariffs' game has (Lemma A).  What is returned
 says what everybody could still gain (``regret``); zero, to rounding, proves an equilibrium.
 """
 

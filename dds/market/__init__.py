@@ -14,4 +14,6 @@
 - ``certificate``  the proof, for the independent checker in ``proofs``
 - ``document``     markets as JSON: what ``dds solve`` reads and prints
 - ``arguments``    checks what is given; ``exact``, ``numbers`` rationals, quanta, long sums
+
+Lemma A, Theorems B and C are those of docs/architecture.md.
 """

@@ -78,7 +78,7 @@ def test_random_markets(seed: int, name: str, quantum: str | None) -> None:
 
 
 def test_tied_twins_are_served_while_they_fit() -> None:
-    """DESIGN's market without exact clearing: demand of each jumps 2 -> 0 at price 1/4."""
+    """A market without exact clearing: demand of each jumps 2 -> 0 at price 1/4."""
     frontier = Frontier.from_points([(1.0, 0.0), (0.0, 1.0)])
     twins = [Client(frontier, 1.0, name=f"twin-{i}") for i in range(3)]
     verdict, document = judged(competitive(twins, Clearing(5.0)))

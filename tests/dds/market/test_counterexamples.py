@@ -1,4 +1,4 @@
-"""Where the guarantees end (DESIGN section 5): every claim with its smallest instance.
+"""Where the guarantees end: every claim with its smallest instance.
 
 Games are enumerated in rationals, so "there is no equilibrium" and "there are three" are facts.
 """

@@ -21,7 +21,7 @@ from dds.testing import cheapest, clients, costs_in_quanta, posted, small_market
 
 quick = settings(deadline=None, derandomize=True, max_examples=70)
 
-#: DESIGN section 5: local-only takes 1 s, offloading one core second.
+#: Local-only takes 1 s, offloading one core second.
 JUMPY = Client(Frontier.from_points([(1.0, 0.0), (0.0, 1.0)]), 1.0, name="jumpy")
 #: A tariff of every kind that has a slope, and one that has none.
 KINDS = (
@@ -301,7 +301,7 @@ def test_an_affine_tariff_has_an_exact_potential(players, data: st.DataObject) -
 
 
 def test_demand_jumps_from_2_to_0_at_price_a_quarter() -> None:
-    """2 sqrt(p) = 1 at p = 1/4, where f = sqrt(1/p) = 2: DESIGN section 5."""
+    """2 sqrt(p) = 1 at p = 1/4, where f = sqrt(1/p) = 2."""
     assert respond(JUMPY, Quote(math.inf, 0.25 * (1 - 1e-9), 0.0)).share == pytest.approx(2.0)
     assert respond(JUMPY, Quote(math.inf, 0.25 * (1 + 1e-9), 0.0)).share == 0.0
     tie = respond(JUMPY, Quote(math.inf, 0.25, 0.0))

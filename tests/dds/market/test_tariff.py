@@ -192,7 +192,7 @@ def test_a_table_means_the_decimals_it_prints() -> None:
     assert bent.exact_price(Fraction(5)) == Fraction(49, 10), "the last slope goes on"
 
 
-# --- refusals: the condition that fails is named (DESIGN section 5) -----------------------------
+# --- refusals: the condition that fails is named ------------------------------------------------
 
 
 @pytest.mark.parametrize(

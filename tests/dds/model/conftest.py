@@ -48,7 +48,7 @@ def _draw(graph: ModelGraph, rng: np.random.Generator) -> frozenset[int]:
 
 
 def cut_at(graph: ModelGraph, on_device: frozenset[int]) -> Cut:
-    """The cut with these operators on the device, from the definition in DESIGN section 3."""
+    """The cut with these operators on the device, from the definition in docs/notation.md."""
     reads = {t for v, op in enumerate(graph.operators) if v not in on_device for t in op.inputs}
     uploads = tuple(sorted(t for t in reads if graph.producer[t] in on_device | {-1}))
     downloads = tuple(sorted(t for t in graph.outputs if graph.producer[t] not in on_device | {-1}))
