@@ -151,13 +151,14 @@ class Rows:
         chosen: Any = rows
         if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and np.all(np.diff(rows) == 1):
             chosen = slice(int(rows[0]), int(rows[-1]) + 1)
+        bids = self.bids
         return ClientTable(
-            self.base[:, chosen],
-            self.work[:, chosen],
-            self.value[chosen],
-            self.low[chosen],
-            self.high[chosen],
-            self.local_base[chosen],
+            bids.base[:, chosen],
+            bids.work[:, chosen],
+            bids.value[chosen],
+            bids.low[chosen],
+            bids.high[chosen],
+            bids.local[chosen],
             self.local_piece[chosen],
             self.rate[chosen],
         )
@@ -178,7 +179,8 @@ class Rows:
         chosen = np.flatnonzero(kept)
         columns = {name: getattr(self, name)[chosen] for name in (*_FLOATS, *_INTS)}
         columns["until"] = until
-        return Rows.of(self.base[:, chosen], self.work[:, chosen], columns)
+        bids = self.bids
+        return Rows.of(bids.base[:, chosen], bids.work[:, chosen], columns)
 
     def _until_next(self, kept: NDArray[np.bool_]) -> Ints:
         count = len(kept)
@@ -226,7 +228,10 @@ class Rows:
                 setattr(self, name, _grown(getattr(self, name), count))
 
     def _reserve(self, count: int, depth: int) -> None:
-        """Make room for ``count`` rows of ``depth`` pieces; readers keep the arrays they have."""
+        """Make room for ``count`` rows of ``depth`` pieces; readers keep the arrays they have.
+
+        They take base and work from ``bids``, which changes both at one instant.
+        """
         old_depth, room = self.base.shape
         if count <= room and depth <= old_depth:
             return

@@ -65,6 +65,8 @@ def dump(state: State) -> bytes:
         held = state.rows.holding(last.cleared.revision, state.count)
         last = last.whole(state.rows, held)
     rows = state.rows.without_rest(kept)
+    # A writer closes rows before it publishes: until then they hold.
+    rows.until[rows.until > state.revision] = OPEN
     places = np.cumsum(kept) - 1
     base, work = rows.base.copy(), rows.work.copy()
     local = np.flatnonzero(rows.local_piece >= 0)

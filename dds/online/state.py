@@ -130,7 +130,8 @@ class State:
         rows = self.rows
         if share <= 0.0:
             return float(rows.local_base[row]), int(rows.local_piece[row])
-        base, work = rows.base[:, row].tolist(), rows.work[:, row].tolist()
+        bids = rows.bids
+        base, work = bids.base[:, row].tolist(), bids.work[:, row].tolist()
         times = [a + w / share for a, w in zip(base, work, strict=True)]
         best = min(times)
         if sum(time - best <= CLOSE * best for time in times) > 1:

@@ -106,3 +106,25 @@ def test_readers_do_not_wait_for_a_writer():
         assert market.demand_at(1.0) > 0.0
         assert len(market.changes(0)) == len(market.allocations()) == 1
         assert Market.from_bytes(market.to_bytes()).revision == 2
+
+
+def test_a_reader_in_the_middle_of_a_leave_sees_the_client():
+    market = Market(5.0)
+    ids = market.join_many([client(1.0), client(2.0)])
+    market.clear()
+    state = market._state
+    state.rows.close(0, state.revision + 1)  # what leave writes before it publishes
+    again = Market.from_bytes(market.to_bytes())
+    assert list(again.ids()) == list(market.ids()) == list(ids)
+    again.leave(ids[0])
+
+
+def test_a_reader_in_the_middle_of_growth_sees_whole_pieces():
+    market = Market(5.0)
+    first, _ = market.join_many([client(1.0), client(2.0)])
+    market.clear()
+    shares, rows = market.allocations().shares, market._state.rows
+    rows.base = np.vstack([rows.base, np.full_like(rows.base, math.inf)])  # and work is to come
+    assert np.array_equal(market.allocations().shares, shares)
+    assert market.allocation(first).share == shares[0]
+    assert len(Market.from_bytes(market.to_bytes())) == 2
