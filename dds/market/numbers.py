@@ -127,12 +127,16 @@ def exact_share(share: float, quantum: Fraction | None) -> Fraction:
 
 
 def exact_sum(values: Floats) -> tuple[float, float]:
-    """The rounded sum, and what rounding it left over: together exact, or to 2^-100 of it."""
+    """The rounded sum, and what rounding it left over: together exact, or to 2^-100 of it.
+
+    An infinite sum leaves nothing over.
+    """
     if compiling_pays(len(values)):
         from dds.market import sum_kernels
 
         high, low = sum_kernels.exact_sum(values)
-        return float(high), float(low)
+        if math.isfinite(high):
+            return float(high), float(low)
     plain = values.tolist()
     high = math.fsum(plain)
-    return high, math.fsum((*plain, -high))
+    return high, math.fsum((*plain, -high)) if math.isfinite(high) else 0.0

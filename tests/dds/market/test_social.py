@@ -202,6 +202,13 @@ def test_it_says_that_it_is_no_equilibrium() -> None:
     assert not SocialOptimum.is_equilibrium
 
 
+def test_a_branch_that_leaves_nothing_for_who_must_offload_is_no_allocation() -> None:
+    greedy = Client(Frontier.from_points([(0.01, 0.01), (7.0, 0.0)]), 1.0, 0.5, 2.0)
+    found = social([greedy, Client(Frontier.from_points([(7.0, 0.1)]), 1.0)], 0.5)
+    assert found.shares.tolist() == pytest.approx([0.0, 0.5])
+    assert found.cost == pytest.approx(14.2)
+
+
 def test_local_only_clients_cost_what_they_cost() -> None:
     found = social([Client(Frontier.from_points([(2.0, 0.0)]), 3.0)], 1.0)
     assert (found.cost, found.shares.tolist()) == (6.0, [0.0])
