@@ -17,6 +17,7 @@ from dds.compiled import njit
 __all__ = ["answer", "enclose", "root_totals", "saving", "settle"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Modes = NDArray[np.int16]
 
 LOCAL, UNSURE = -1, -2
@@ -380,6 +381,22 @@ def settle(modes: Modes, amounts: Floats, price: float, slope: float, shares: Fl
 
 
 @njit
+def _fastest(
+    base: Floats, work: Floats, shares: Floats, begin: int, rows: Ints, best: Floats,
+    second: Floats, piece: Floats,
+) -> None:  # fmt: skip
+    """The two least ``A + W / f`` of the clients ``begin + rows``, one by one."""
+    for i in rows:
+        f = shares[begin + i]
+        for k in range(len(base)):
+            wait = base[k, begin + i] + work[k, begin + i] / f
+            if wait < best[i]:
+                best[i], second[i], piece[i] = wait, best[i], float(k)
+            elif wait < second[i]:
+                second[i] = wait
+
+
+@njit
 def saving(
     base: Floats, root: Floats, work: Floats, value: Floats, low: Floats, high: Floats,
     local: Floats, shares: Floats, price: float, left: float, right: float, room: float,
@@ -398,26 +415,32 @@ def saving(
         best, second, piece = scratch[3, :size], scratch[4, :size], scratch[5, :size]
         costs = scratch[6, :size]
         best[:], second[:], piece[:] = math.inf, math.inf, LOCAL
-        for i in range(size):
-            unit[i] = 1.0 / shares[begin + i]
-        for k in range(len(base)):
-            _waits(base[k, begin:end], root[k, begin:end], unit, costs)
-            _pick(costs, float(k), best, second, piece)
+        sold = np.flatnonzero(shares[begin:end])
+        if 4 * len(sold) < size:
+            _fastest(base, work, shares, begin, sold, best, second, piece)
+        else:
+            for i in range(size):
+                unit[i] = 1.0 / shares[begin + i]
+            for k in range(len(base)):
+                _waits(base[k, begin:end], root[k, begin:end], unit, costs)
+                _pick(costs, float(k), best, second, piece)
+        _units(value, begin, price, unit)
+        latencies[begin:end], pieces[begin:end] = local[begin:end], LOCAL
+        for i in sold:
+            j, k = begin + i, int(piece[i])
+            f, w = shares[j], value[j]
+            latencies[j] = base[k, j] + work[k, j] / f
+            pieces[j] = UNSURE if second[i] - best[i] <= CLOSE * best[i] else k
+            s = min(max(w * work[k, j] / (f * f), price + f * left), price + f * right)
+            unit[i] = math.sqrt(s / w)
         bounded = price == 0.0
         for i in range(size):
             j = begin + i
-            f, w, s = shares[j], value[j], price
-            latencies[j], pieces[j] = local[j], LOCAL
-            if f > 0.0:
-                latencies[j] = base[int(piece[i]), j] + work[int(piece[i]), j] / f
-                pieces[j] = UNSURE if second[i] - best[i] <= CLOSE * best[i] else int(piece[i])
-                wanted = w * (root[int(piece[i]), j] / f) ** 2
-                s = min(max(wanted, price + f * left), price + f * right)
-            unit[i] = math.sqrt(s / w)
+            f = shares[j]
             least[i], most[i] = low[j], min(high[j], f + room)
-            bounded = bounded or least[i] > 0.0 or most[i] < FAR
-            # What the tangent adds to the cost of every share but none, as in answer.
-            best[i] = local[j] + f * (s - price) / w
+            bounded |= (least[i] > 0.0) | (most[i] < FAR)
+            # What the tangent adds to the cost of every share but none.
+            best[i] = local[j] + f * (unit[i] * unit[i] - price / value[j])
         _cheapest(
             base, root, begin, unit, 0.0, value, least, most, bounded,
             costs, costs, best, second, piece,
