@@ -240,7 +240,7 @@ def _judged(
         latencies, pieces = table.latencies(outcome.shares, quantum)
         return latencies, pieces, _exact_regrets(problem, outcome)
     found = _standing(problem, outcome, crowd or Crowd(table, problem.tariff))
-    latencies, regret = found.latencies, np.maximum(found.savings, 0.0)
+    latencies, regret = found.latencies, found.savings
     pieces = np.where(found.rows == LOCAL, table.local_piece, found.rows)
     close = np.flatnonzero(found.rows == UNSURE)
     if len(close):

@@ -426,7 +426,8 @@ def saving(
                 _pick(costs, float(k), best, second, piece)
         _units(value, begin, price, unit)
         latencies[begin:end], pieces[begin:end] = local[begin:end], LOCAL
-        for i in sold:
+        for place in range(len(sold)):
+            i = int(sold[place])
             j, k = begin + i, int(piece[i])
             f, w = shares[j], value[j]
             latencies[j] = base[k, j] + work[k, j] / f
@@ -450,4 +451,4 @@ def saving(
             f, w = shares[j], value[j]
             lift = f * (unit[i] * unit[i] - price / w)
             reach = best[i] if least[i] <= most[i] else local[j] + lift
-            savings[j] = w * (latencies[j] + f * price / w + lift - reach)
+            savings[j] = max(w * (latencies[j] + f * price / w + lift - reach), 0.0)

@@ -268,7 +268,7 @@ def _standing(
             )
             cost = np.where(table.low <= high, value * table.base[k] + lift + cost, math.inf)
             best = np.minimum(best, cost)
-    return Standing(latency, piece.astype(np.int16), own - best)
+    return Standing(latency, piece.astype(np.int16), np.maximum(own - best, 0.0))
 
 
 def root_totals(roots: Floats, ratios: Floats) -> Floats:
