@@ -46,7 +46,7 @@ bench: $(VENV)/stamp ## measure frontiers, markets, growth and the online market
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --only-binary pygambit \
 	  pygambit==16.7.0 || echo "no wheel of pygambit here: the benchmark will report it as missing"
 	@mkdir -p out/bench
-	@for b in frontier market growth online; do \
+	@for b in frontier market growth social online; do \
 	  .venv-bench/bin/python benchmarks/$$b.py --json out/bench/$$b.json || exit 1; done
 
 study: $(VENV)/stamp ## a thousand seeded cells: the recommended mechanism against every rule of thumb
