@@ -84,6 +84,7 @@ def from_arrow(data: Any) -> ClientTable:
             "need a pyarrow.Table, or a data frame that exports one"
         ) from None
     _check_columns(table.column_names)
+    _check_memory(pa, table)
     base, work = _pieces(pa, table)
     return ClientTable.from_arrays(
         base,
@@ -191,6 +192,16 @@ def _check_columns(found: Sequence[str]) -> None:
     for name in _COLUMNS:
         if name not in found and name != "name" and _NUMBERS.get(name) is None:
             raise InvalidInput(f"column {name!r}: missing")
+
+
+def _check_memory(pa: Any, table: Any) -> None:
+    """Refuse lists and texts whose offsets point outside their column's memory."""
+    for name in table.column_names:
+        try:
+            table.column(name).validate(full=True)
+        except pa.ArrowException as error:
+            if "UTF8" not in str(error):  # which client's name that is, is said where it is read
+                raise InvalidInput(f"column {name!r}: not valid: {_reason(error)}") from None
 
 
 def _numbers(pa: Any, table: Any, name: str, default: float | None) -> Floats:

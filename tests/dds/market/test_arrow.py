@@ -368,6 +368,13 @@ def refused(path: Path) -> str:
     return message
 
 
+def test_lists_outside_their_memory_are_refused() -> None:
+    lists = pa.ListArray.from_arrays(pa.array([0, 3, 1], pa.int32()), pa.array([0.1] * 3))
+    data = {"value_of_time": [1.0, 1.0], "base_latency_s": lists, "server_work_s": lists}
+    with pytest.raises(InvalidInput, match=r"^column 'base_latency_s': not valid: .*$"):
+        ClientTable.from_arrow(pa.table(data))
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "none.parquet"
     assert refused(path) == f"{str(path)!r}: cannot be read: No such file or directory"
