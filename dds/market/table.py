@@ -100,7 +100,7 @@ class ClientTable:
         base, work: base latency A (s) and server work W (core s) by piece and client, K x N;
         base inf means that the client has no such piece, work 0 that it is local-only.  The
         other arguments are those of :class:`dds.Client`, N each.  copy: False saves time and
-        memory, for the table then keeps, and changes, base and work if they are rows of float64.
+        memory, for the table then keeps, and changes, base and work if they are writeable rows of float64.
 
         Raises InvalidInput naming the client and the number that no client may have.
 
@@ -374,9 +374,10 @@ class ClientTable:
 def _matrix(name: str, values: ArrayLike, *, copy: bool) -> Floats:
     """K x N numbers, those of each piece together in memory whatever the order they came in."""
     try:
-        return (np.array if copy else np.asarray)(values, float, order="C")
+        matrix: Floats = (np.array if copy else np.asarray)(values, float, order="C")
     except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"{name}: need K x N numbers") from None
+    return matrix if matrix.flags.writeable else matrix.copy()
 
 
 def _column(name: str, values: ArrayLike, count: int) -> Floats:

@@ -357,3 +357,11 @@ def test_a_kind_or_a_link_that_does_not_exist(
 def test_a_link_outside_the_box_of_its_hull(phones: tuple[CutHull, CutHull]) -> None:
     with pytest.raises(InvalidInput, match=r"uplink is 1\.0 bytes/s, outside"):
         ClientTable.from_hulls(phones, [1], 1.0, 1e6, 0.01, 1.0)
+
+
+def test_arrays_that_cannot_be_written_are_copied() -> None:
+    base, work = np.array([[0.1], [1.0]]), np.array([[1.0], [0.0]])
+    for given_ in (base, work):
+        given_.setflags(write=False)
+    table = ClientTable.from_arrays(base, work, 1.0, copy=False)
+    assert (table.local_piece.tolist(), base.tolist()) == ([1], [[0.1], [1.0]])
