@@ -100,7 +100,8 @@ class ClientTable:
         base, work: base latency A (s) and server work W (core s) by piece and client, K x N;
         base inf means that the client has no such piece, work 0 that it is local-only.  The
         other arguments are those of :class:`dds.Client`, N each.  copy: False saves time and
-        memory, for the table then keeps, and changes, base and work if they are writeable rows of float64.
+        memory, for the table then keeps, and changes, base and work if they are rows of float64
+        that can be written.
 
         Raises InvalidInput naming the client and the number that no client may have.
 
