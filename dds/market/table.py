@@ -265,11 +265,13 @@ class ClientTable:
 
     def take(self, rows: Ints) -> ClientTable:
         """The table of the clients ``rows`` alone, without names."""
-        return self._part(rows)
+        # Indexing would lay each client's pieces side by side; passes want them row by row.
+        base, work = np.take(self.base, rows, axis=1), np.take(self.work, rows, axis=1)
+        return self._with(base, work, rows)
 
     def slice(self, rows: slice) -> ClientTable:
         """The table of consecutive clients, on the same memory, without names."""
-        return self._part(rows)
+        return self._with(self.base[:, rows], self.work[:, rows], rows)
 
     def contiguous(self) -> ClientTable:
         """The same table with pieces that lie in memory one after the other, as passes want."""
@@ -278,10 +280,10 @@ class ClientTable:
         base, work = np.ascontiguousarray(self.base), np.ascontiguousarray(self.work)
         return replace(self, base=base, work=work)
 
-    def _part(self, rows: Any) -> ClientTable:
+    def _with(self, base: Floats, work: Floats, rows: Any) -> ClientTable:
         return ClientTable(
-            self.base[:, rows],
-            self.work[:, rows],
+            base,
+            work,
             self.value[rows],
             self.low[rows],
             self.high[rows],
