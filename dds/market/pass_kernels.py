@@ -407,48 +407,51 @@ def saving(
     price: pi(F); left, right: pi'(F) from either side; room: C - F.  See passes.standing.
     """
     count = len(value)
-    scratch = np.empty((7, min(CHUNK, count)))
+    scratch = np.empty((8, min(CHUNK, count)))
     for begin in range(0, count, CHUNK):
         end = min(begin + CHUNK, count)
         size = end - begin
         unit, least, most = scratch[0, :size], scratch[1, :size], scratch[2, :size]
         best, second, piece = scratch[3, :size], scratch[4, :size], scratch[5, :size]
         costs = scratch[6, :size]
-        best[:], second[:], piece[:] = math.inf, math.inf, LOCAL
+        fastest, second[:], piece[:] = scratch[7, :size], math.inf, LOCAL
+        fastest[:] = math.inf
         sold = np.flatnonzero(shares[begin:end])
         if 4 * len(sold) < size:
-            _fastest(base, work, shares, begin, sold, best, second, piece)
+            _fastest(base, work, shares, begin, sold, fastest, second, piece)
         else:
             for i in range(size):
                 unit[i] = 1.0 / shares[begin + i]
             for k in range(len(base)):
                 _waits(base[k, begin:end], root[k, begin:end], unit, costs)
-                _pick(costs, float(k), best, second, piece)
+                _pick(costs, float(k), fastest, second, piece)
         _units(value, begin, price, unit)
         latencies[begin:end], pieces[begin:end] = local[begin:end], LOCAL
+        bounded = price == 0.0
+        for i in range(size):
+            least[i], most[i] = low[begin + i], min(high[begin + i], shares[begin + i] + room)
+            bounded |= (least[i] > 0.0) | (most[i] < FAR)
+        best[:] = local[begin:end]
         for place in range(len(sold)):
             i = int(sold[place])
             j, k = begin + i, int(piece[i])
             f, w = shares[j], value[j]
             latencies[j] = base[k, j] + work[k, j] / f
-            pieces[j] = UNSURE if second[i] - best[i] <= CLOSE * best[i] else k
+            pieces[j] = UNSURE if second[i] - fastest[i] <= CLOSE * fastest[i] else k
             s = min(max(w * work[k, j] / (f * f), price + f * left), price + f * right)
             unit[i] = math.sqrt(s / w)
-        bounded = price == 0.0
-        for i in range(size):
-            j = begin + i
-            f = shares[j]
-            least[i], most[i] = low[j], min(high[j], f + room)
-            bounded |= (least[i] > 0.0) | (most[i] < FAR)
             # What the tangent adds to the cost of every share but none.
-            best[i] = local[j] + f * (unit[i] * unit[i] - price / value[j])
+            best[i] += f * (s - price) / w
         _cheapest(
             base, root, begin, unit, 0.0, value, least, most, bounded,
             costs, costs, best, second, piece,
         )  # fmt: skip
         for i in range(size):
             j = begin + i
-            f, w = shares[j], value[j]
-            lift = f * (unit[i] * unit[i] - price / w)
-            reach = best[i] if least[i] <= most[i] else local[j] + lift
-            savings[j] = max(w * (latencies[j] + f * price / w + lift - reach), 0.0)
+            spent = latencies[j] + shares[j] * unit[i] * unit[i]
+            savings[j] = max(value[j] * (spent - best[i]), 0.0)
+        for i in range(size):
+            if not least[i] <= most[i]:  # nothing but local-only is open
+                j = begin + i
+                own = latencies[j] + shares[j] * price / value[j]
+                savings[j] = max(value[j] * (own - local[j]), 0.0)
