@@ -8,7 +8,7 @@ In reading order:
 - ``shapes``     the fixed shape of every tensor; ``values`` follows the shape arithmetic,
                  ``guard`` refuses what would crash ONNX's inference
 - ``dtypes``     element types and their sizes
-- ``work``       FLOPs and multiply-adds per operator
+- ``work``       FLOPs and multiply-adds per operator; ``window`` kernel, stride and groups
 - ``importer``   :func:`load_model`: ONNX -> ModelGraph
 - ``split``      :func:`split.split`: ONNX -> device part and server part
 - ``zoo``        nine ready-made CNNs

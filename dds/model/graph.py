@@ -37,7 +37,9 @@ class Operator:
     indices into :attr:`ModelGraph.tensors`, inputs without weights and without
     repetition; flops: floating point operations of one run (a multiply-add is two);
     macs: multiply-adds among them; weight_bytes: bytes of the constants it reads;
-    node: index of the node in the ONNX graph it came from, -1 if it came from none.
+    node: index of the node in the ONNX graph it came from, -1 if it came from none;
+    kernel, stride: window and step of a convolution or pooling per spatial axis, () for
+    others; groups: of channels that a convolution keeps apart.
     """
 
     name: str
@@ -48,6 +50,9 @@ class Operator:
     macs: int = 0
     weight_bytes: int = 0
     node: int = -1
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    groups: int = 1
 
 
 @dataclass(frozen=True)

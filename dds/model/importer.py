@@ -20,6 +20,7 @@ from dds.model.dataflow import Dataflow, dataflow, describe
 from dds.model.graph import ModelGraph, Operator, Tensor
 from dds.model.onnxfile import OnnxFile, open_onnx
 from dds.model.shapes import Forms, infer
+from dds.model.window import window
 
 __all__ = ["load_model", "read_model"]
 
@@ -102,6 +103,7 @@ def _build(
             add(name, describe(node, v))
         constants = [name for name in flow.reads[v] if name not in index]
         flops, macs = work.estimate(node, forms)
+        kernel, stride, groups = window(node, forms)
         operators.append(
             Operator(
                 name=names[v],
@@ -112,6 +114,9 @@ def _build(
                 macs=macs,
                 weight_bytes=sum(_constant_bytes(name, forms) for name in constants),
                 node=v,
+                kernel=kernel,
+                stride=stride,
+                groups=groups,
             )
         )
     outputs = tuple(index[name] for name in flow.outputs if name not in flow.constants)
