@@ -9,6 +9,7 @@ In reading order:
                  ``guard`` refuses what would crash ONNX's inference
 - ``dtypes``     element types and their sizes
 - ``work``       FLOPs and multiply-adds per operator; ``window`` kernel, stride and groups
+- ``fusion``     :class:`fusion.Fusion`: which operators a runtime runs as one
 - ``importer``   :func:`load_model`: ONNX -> ModelGraph
 - ``split``      :func:`split.split`: ONNX -> device part and server part
 - ``zoo``        nine ready-made CNNs
