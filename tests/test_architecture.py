@@ -72,6 +72,7 @@ LAYERS = (
     ("compiled",),
     ("model",),
     ("costs", "profile"),
+    ("predict",),
     ("cut",),
     ("market",),
     ("dynamics", "online", "pool"),
