@@ -113,7 +113,7 @@ class Fusion:
         """The operators of the model that a cut of the fused graph keeps on the device.
 
         cut: a :class:`dds.cut.Cut` of the fused graph, or the indices of its operators.
-        ``dds.make_cut(graph, fusion.expand(cut), times)`` is then that cut of the model.
+        ``dds.cut.make_cut(graph, fusion.expand(cut), times)`` is then that cut of the model.
         Raises InvalidInput for a group that is not there.
         """
         chosen = tuple(cut if isinstance(cut, Iterable) else cut.on_device)

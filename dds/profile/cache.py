@@ -20,7 +20,7 @@ from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
 from dds.profile.measure import Report, measure
 from dds.profile.profile import Profile
-from dds.profile.runtime import platform_fingerprint
+from dds.profile.runtime import Runtime, platform_fingerprint
 
 __all__ = ["cache_directory", "measured_profile"]
 
@@ -70,7 +70,7 @@ def measured_profile(
 def _path(cache: Path, graph: ModelGraph, threads: int) -> Path:
     """One file per model, input shapes (which the model may leave open) and platform."""
     shapes = [graph.tensors[t].shape for t in graph.inputs]
-    setting = f"{platform_fingerprint(threads)} {shapes}"
+    setting = f"{platform_fingerprint(Runtime(threads, 'none'))} {shapes}"
     key = hashlib.sha256(setting.encode()).hexdigest()[:16]
     return cache / "profiles" / f"{graph.digest}-{key}.json"
 

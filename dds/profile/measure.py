@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from dds.errors import InternalError, InvalidInput
 from dds.model.graph import ModelGraph
 from dds.profile.profile import RESOLUTION, Profile
-from dds.profile.runtime import open_session, platform_fingerprint, random_inputs
+from dds.profile.runtime import Runtime, open_session, platform_fingerprint, random_inputs
 
 __all__ = ["kernel_times", "measure"]
 
@@ -50,12 +50,11 @@ def measure(
     """
     if repeats < 1:
         raise InvalidInput(f"repeats is {repeats}; need at least 1")
-    if threads < 1:
-        raise InvalidInput(f"threads is {threads}; need at least 1")
+    runtime = Runtime(threads, "none")
     clock = time.thread_time if threads == 1 else time.perf_counter
     inputs = random_inputs(graph, np.random.default_rng(0))
     with tempfile.TemporaryDirectory(prefix="dds-profile-") as folder:
-        session = open_session(model, threads=threads, profile=Path(folder) / "kernels")
+        session = open_session(model, runtime, profile=Path(folder) / "kernels")
 
         def plain(offset: int) -> list[float]:
             times: list[float] = []
@@ -77,7 +76,7 @@ def measure(
     seconds = np.maximum(fastest * (total / fastest.sum()), RESOLUTION) if len(fastest) else fastest
     return Profile(
         digest=graph.digest,
-        platform=platform_fingerprint(threads),
+        platform=platform_fingerprint(runtime),
         threads=threads,
         operators=tuple(operator.name for operator in graph.operators),
         seconds=tuple(seconds.tolist()),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dds.model.onnxfile import SMALL_BYTES, Weight, assemble, open_onnx
 
-__all__ = ["lend_weights"]
+__all__ = ["lend_weights", "node_number"]
 
 
 def lend_weights(model: bytes) -> tuple[bytes, dict[str, NDArray[np.float32]]]:
@@ -23,6 +23,9 @@ def lend_weights(model: bytes) -> tuple[bytes, dict[str, NDArray[np.float32]]]:
     The model declares them as external data at no place; onnxruntime must be given them by
     ``SessionOptions.add_external_initializers``, and they should outlive the session (version
     1.31 copies them, but promises nothing).  They are views of the bytes given, aligned or not.
+
+    Names of nodes may be empty, or given twice, and onnxruntime tells of kernels by name: so node
+    k of the graph is called ``k:`` and its own name or operator type (:func:`node_number`).
 
     Raises InvalidInput when the bytes are no ONNX model.
     """
@@ -37,7 +40,15 @@ def lend_weights(model: bytes) -> tuple[bytes, dict[str, NDArray[np.float32]]]:
             shell.graph.initializer.append(_elsewhere(weight))
         else:
             kept.append((weight.end - weight.start, (view[weight.start : weight.end],)))
+    for k, node in enumerate(shell.graph.node):
+        node.name = f"{k}:{node.name or node.op_type}"
     return assemble(shell, kept), lent
+
+
+def node_number(name: str) -> int:
+    """Which node of the model has this name in the shell; -1 for one that onnxruntime made."""
+    number, colon, _ = name.partition(":")
+    return int(number) if colon and number.isdecimal() else -1
 
 
 def _can_be_lent(weight: Weight) -> bool:

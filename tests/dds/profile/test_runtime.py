@@ -1,21 +1,33 @@
+from pathlib import Path
+
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from dds.errors import InvalidInput
 from dds.model import load_model, zoo
-from dds.profile.runtime import open_session, platform_fingerprint, random_inputs, run
-from dds.profile.weights import lend_weights
+from dds.profile.runtime import (
+    OPTIMISATIONS,
+    Runtime,
+    open_session,
+    platform_fingerprint,
+    random_inputs,
+    run,
+)
+from dds.profile.weights import lend_weights, node_number
 
 
+@pytest.mark.parametrize("optimisation", list(OPTIMISATIONS))
 @pytest.mark.parametrize("name", ["squeezenet", "shufflenet"])
-def test_a_model_with_lent_weights_computes_the_same(name: str) -> None:
+def test_a_model_with_lent_weights_computes_the_same(name: str, optimisation: str) -> None:
     data = zoo.build(name)
     inputs = random_inputs(load_model(data), np.random.default_rng(1))
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     plain = onnxruntime.InferenceSession(data, options).run(None, inputs)
-    outputs, cpu = run(open_session(data), inputs)
+    outputs, cpu = run(open_session(data, Runtime(1, optimisation)), inputs)
     assert cpu > 0.0
     for ours, theirs in zip(outputs.values(), plain, strict=True):
         assert np.allclose(ours, theirs, rtol=1e-5, atol=1e-7)
@@ -28,6 +40,54 @@ def test_the_large_weights_are_lent_in_place() -> None:
     assert len(shell) < 0.1 * len(data)
     whole = np.frombuffer(data, np.uint8)
     assert all(np.shares_memory(weight, whole) for weight in weights.values())
+
+
+@pytest.mark.parametrize("optimisation", list(OPTIMISATIONS))
+def test_constants_are_not_computed_while_a_model_is_loaded(optimisation: str) -> None:
+    # 2**60 bytes of zeros: onnxruntime's constant folding would ask for them.
+    size = numpy_helper.from_array(np.array([2**58], np.int64), "size")
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [
+            helper.make_node("ConstantOfShape", ["size"], ["zeros"]),
+            helper.make_node("ReduceSum", ["zeros"], ["nothing"]),
+            helper.make_node("Add", ["x", "nothing"], ["y"]),
+        ],
+        "bomb",
+        [value("x", TensorProto.FLOAT, [1])],
+        [value("y", TensorProto.FLOAT, [1])],
+        [size],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = open_session(model.SerializeToString(), Runtime(1, optimisation))
+    with pytest.raises(InvalidInput, match="cannot run"):
+        run(session, {"x": np.zeros(1, np.float32)})
+
+
+def test_the_optimised_graph_is_written_without_its_weights(tmp_path: Path) -> None:
+    data = zoo.build("squeezenet")
+    open_session(data, optimised=tmp_path / "graph.onnx")
+    optimised = onnx.load(tmp_path / "graph.onnx", load_external_data=False)
+    assert (tmp_path / "graph.onnx").stat().st_size < 0.01 * len(data)
+    # Blocked convolutions are called after what they produce, the others as the shell calls them.
+    numbers = {node_number(node.name) for node in optimised.graph.node}
+    assert numbers - {-1} <= set(range(66))
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("17:Conv_3", 17), ("0:", 0), ("r2_nchwc", -1), ("x:1", -1), ("", -1)]
+)
+def test_nodes_are_known_by_their_number(name: str, number: int) -> None:
+    assert node_number(name) == number
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [(lambda: Runtime(0), "threads is 0"), (lambda: Runtime(1, "most"), "none, basic, extended")],
+)
+def test_a_runtime_that_there_is_not_is_refused(make, complaint: str) -> None:
+    with pytest.raises(InvalidInput, match=complaint):
+        make()
 
 
 def test_two_sessions_of_one_model_agree_bit_for_bit() -> None:
@@ -44,9 +104,11 @@ def test_a_failing_run_is_the_callers_fault() -> None:
 
 
 def test_the_platform_names_cpu_runtime_and_threads() -> None:
-    assert f"onnxruntime {onnxruntime.__version__}, 2 threads" in platform_fingerprint(2)
-    assert platform_fingerprint() != platform_fingerprint(2)
-    assert platform_fingerprint().endswith("1 thread")
+    two = platform_fingerprint(Runtime(threads=2))
+    assert f"onnxruntime {onnxruntime.__version__}, 2 threads" in two
+    assert platform_fingerprint() != two
+    assert platform_fingerprint().endswith("1 thread, optimisation all")
+    assert platform_fingerprint(Runtime(optimisation="none")).endswith("optimisation none")
 
 
 def test_random_inputs_fit_the_graph() -> None:
