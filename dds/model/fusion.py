@@ -17,7 +17,7 @@ from typing import Protocol
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph, Operator
 
-__all__ = ["Fusion"]
+__all__ = ["Fusion", "Link"]
 
 #: Two operators, by index, that run as one.
 Link = tuple[int, int]
