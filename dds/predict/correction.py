@@ -90,13 +90,11 @@ class Track:
     """What is known of one segment.
 
     recent: newest log ratios, oldest first; a prediction nobody has tested counts as two
-    inferences that confirm it; settled: the level at the last change; spread: of the log
-    ratios around their level; rise, fall: the two sums of the CUSUM; rising, falling: over how
-    many observations they have been above 0.
+    inferences that confirm it; spread: of the log ratios around their level; rise, fall: the two
+    sums of the CUSUM; rising, falling: over how many observations they have been above 0.
     """
 
     recent: tuple[float, ...] = (0.0, 0.0)
-    settled: float = 0.0
     spread: float = _DOUBT
     rise: float = 0.0
     fall: float = 0.0
@@ -110,7 +108,7 @@ class Track:
 
     def observe(self, log_ratio: float) -> tuple[Track, bool]:
         """The track after one more inference, and whether it showed a sustained change."""
-        residual = (log_ratio - self.settled) / self.spread
+        residual = (log_ratio - self.level) / self.spread
         residual = min(max(residual, -_CLIP), _CLIP)
         rise = max(self.rise + residual - _SLACK, 0.0)
         fall = max(self.fall - residual - _SLACK, 0.0)
@@ -119,9 +117,8 @@ class Track:
         recent = (*self.recent, log_ratio)[-_MEMORY:]
         if max(rise, fall) <= _ALARM:
             spread = _spread(recent) if len(recent) >= _ENOUGH else self.spread
-            return Track(recent, self.settled, spread, rise, fall, rising, falling), False
-        since = recent[-(rising if rise > fall else falling) :]
-        return Track(since, _weighted_median(since), self.spread), True
+            return Track(recent, spread, rise, fall, rising, falling), False
+        return Track(recent[-(rising if rise > fall else falling) :], self.spread), True
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +128,9 @@ class Correction:
     count: inferences observed; changes: what the newest one revealed, usually nothing.
 
     >>> correction = Correction()
-    >>> for _ in range(4):
+    >>> for device in [0.1] * 8 + [0.3] * 4:
     ...     correction = correction.observe(
-    ...         measured=Times(0.3, 0.1, 0.2), predicted=Times(0.1, 0.1, 0.2)
+    ...         measured=Times(device, 0.1, 0.2), predicted=Times(0.1, 0.1, 0.2)
     ...     )
     >>> [(change.segment.value, round(change.after, 3)) for change in correction.changes]
     [('device', 3.0)]

@@ -1,0 +1,242 @@
+"""What a predictor sees of an operator: numbers that any model graph has, fused or not.
+
+Everything comes from the :class:`~dds.model.graph.ModelGraph` alone, so a model is predicted
+without weights and without running it.  Counts enter as ``log2(1 + x)``, because times and errors
+are ratios; kinds as how often each occurs among the operators that a runtime runs as one.  Three
+things are not of the operator but of the model around it: whether its neighbours keep tensors in
+the blocked layout of fast convolutions (a conversion costs as much as a small kernel), how many
+bytes were moved since its inputs were written, and, for matrix products, which read their weights
+once, how many one inference moves in all: it depends on both what caches still hold.  The latter
+is told in five steps only, because told exactly it would name the model that was measured, and a
+network learn how busy the machine was at that time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dds.costs.once import once_per_graph
+from dds.model.graph import ModelGraph
+
+__all__ = ["COLUMNS", "FAMILIES", "WORK", "Features", "features"]
+
+Floats = NDArray[np.float64]
+
+#: Operators that cost alike; an operator made of several belongs to the first that one is in.
+_MEMBERS: dict[str, str] = {
+    "convolution": "Conv FusedConv ConvTranspose ConvInteger QLinearConv",
+    "product": "Gemm MatMul FusedMatMul MatMulInteger QLinearMatMul Einsum Attention",
+    "local_norm": "LRN",
+    "pool": "MaxPool AveragePool LpPool GlobalAveragePool GlobalMaxPool GlobalLpPool",
+    "reduction": (
+        "Softmax LogSoftmax ReduceMean ReduceSum ReduceMax LayerNormalization "
+        "InstanceNormalization GroupNormalization RMSNormalization ArgMax TopK"
+    ),
+    "elementwise": (
+        "Relu Clip Sigmoid Tanh LeakyRelu PRelu HardSwish HardSigmoid Elu Selu Softplus Gelu Erf "
+        "Exp Log Sqrt Pow Neg Abs Add Sum Mul Sub Div Max Min Mean BatchNormalization"
+    ),
+    "move": "Concat Split Transpose Slice Pad Gather Cast Expand Tile Resize Upsample",
+    "view": "Reshape Flatten Squeeze Unsqueeze Identity Dropout Shape",
+}
+#: Convolutions by how their channels are grouped come before all others.
+FAMILIES: tuple[str, ...] = ("convolution", "grouped", "depthwise", *list(_MEMBERS)[1:], "other")
+
+_FAMILY_OF = {kind: family for family, kinds in _MEMBERS.items() for kind in kinds.split()}
+_KINDS: tuple[str, ...] = (
+    "Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSwish", "HardSigmoid", "Elu", "Exp", "Erf",
+    "Pow", "Sqrt", "Add", "Sum", "Mul", "Sub", "Div", "BatchNormalization", "Softmax",
+    "LayerNormalization", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Gemm",
+    "MatMul", "Concat", "Transpose", "Split", "Slice", "Pad", "Reshape", "Flatten", "Dropout",
+)  # fmt: skip
+
+#: Columns of :attr:`Features.work`, which a roofline charges: FLOPs and bytes.
+WORK: tuple[str, ...] = ("flops", "activation_bytes", "weight_bytes", "reordered_bytes")
+
+_NUMBERS: tuple[str, ...] = (
+    "flops", "macs", "bytes_in", "bytes_out", "weight_bytes", "reordered_in", "reordered_out",
+    "distance", "intensity", "kernel", "kernel_height", "stride", "groups",
+    "channels_in", "channels_out", "points_in", "points_out", "depth", "parts", "inputs",
+    "odd_channels_in", "odd_channels_out", "blocked", "cold",
+)  # fmt: skip
+#: Names of the columns of :attr:`Features.values`.
+COLUMNS: tuple[str, ...] = (*_NUMBERS, *(f"kind_{kind}" for kind in _KINDS))
+
+#: Channels that one vector of the blocked layout holds, and who keeps tensors in that layout.
+_BLOCK = 8
+_BLOCKED_BY_ITSELF = frozenset({"convolution", "grouped", "depthwise", "pool"})
+_BLOCKED_AS_GIVEN = frozenset(
+    (
+        *("Relu", "Clip", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid"),
+        *("Add", "Sum", "Mul", "BatchNormalization", "Concat"),
+    )
+)
+
+#: From 2^22 bytes per inference on, caches lose weights from one inference to the next.
+_CACHE_BITS = 22.0
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of a graph's operators.
+
+    values: shape (operators, len(COLUMNS)); family: of each, an index into FAMILIES;
+    work: shape (operators, len(WORK)), in FLOPs and bytes.  Do not write to them.
+    """
+
+    values: Floats
+    family: NDArray[np.int64]
+    work: Floats
+
+
+@once_per_graph
+def features(graph: ModelGraph) -> Features:
+    """Features of every operator of `graph`, computed once per graph."""
+    operators, tensors = graph.operators, graph.tensors
+    count = len(operators)
+    if not count:
+        return Features(
+            np.zeros((0, len(COLUMNS))), np.zeros(0, np.int64), np.zeros((0, len(WORK)))
+        )
+    size = np.array([tensor.bytes for tensor in tensors], np.float64)
+    channels, points = _shapes([tensor.shape for tensor in tensors])
+    elements = channels * points
+    reads, reader = _edges([operator.inputs for operator in operators])
+    makes, maker = _edges([operator.outputs for operator in operators])
+
+    def total(per_tensor: Floats, edges: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Floats:
+        tensor, operator = edges
+        return np.bincount(operator, per_tensor[tensor], minlength=count)
+
+    incoming, outgoing = (reads, reader), (makes, maker)
+    bytes_in, bytes_out = total(size, incoming), total(size, outgoing)
+    first_in = _first(reads, reader, count)
+    first_out = _first(makes, maker, count)
+    raw = np.array(
+        [
+            (v.flops, v.macs, v.weight_bytes, math.prod(v.kernel), v.kernel[0] if v.kernel else 1,
+             math.prod(v.stride), v.groups)
+            for v in operators
+        ],
+        np.float64,
+    )  # fmt: skip
+    flops, macs, weight_bytes, kernel, kernel_height, stride, groups = raw.T
+    kinds = {kind: k for k, kind in enumerate(dict.fromkeys(v.kind for v in operators))}
+    of_kind = np.array([kinds[v.kind] for v in operators])
+    family = np.array([FAMILIES.index(_kind(kind)[0]) for kind in kinds])[of_kind]
+    occurrences = np.array([_kind(kind)[1] for kind in kinds])[of_kind]
+    channels_in, channels_out = channels[first_in], channels[first_out]
+    convolution = (family == FAMILIES.index("convolution")) & (groups > 1)
+    family = np.where(convolution, FAMILIES.index("grouped"), family)
+    depthwise = convolution & (groups == channels_in) & (groups == channels_out)
+    family = np.where(depthwise, FAMILIES.index("depthwise"), family)
+
+    blocked = _blocked(graph, family, channels_out)
+    by_operator = np.append(blocked, False)  # what no operator produced is not blocked
+    producer = np.array(graph.producer)
+    plain_in = np.where(by_operator[producer], 0.0, size)
+    read_plain = np.zeros(len(tensors), bool)
+    read_plain[reads[~blocked[reader]]] = True
+    read_plain[list(graph.outputs)] = True
+    reordered_in = blocked * total(plain_in, incoming)
+    # A convolution of few channels, as of a picture, reads the plain layout.
+    reordered_in[(groups == 1) & (channels_in < _BLOCK)] = 0.0
+    reordered_out = blocked * total(np.where(read_plain, size, 0.0), outgoing)
+
+    moved = bytes_in + bytes_out + weight_bytes
+    before = np.concatenate(([0.0], np.cumsum(moved)))
+    since = size[reads] * (before[reader] - before[producer[reads] + 1])
+    distance = np.bincount(reader, since, minlength=count) / np.maximum(bytes_in, 1.0)
+    cold = np.where(
+        family == FAMILIES.index("product"),
+        np.round(np.clip(np.log2(max(moved.sum(), 1.0)) - _CACHE_BITS, 0.0, 4.0)),
+        0.0,
+    )
+    out_elements = np.maximum(total(elements, outgoing), 1.0)
+    values = np.column_stack(
+        (
+            np.log2(
+                1.0
+                + np.column_stack(
+                    (
+                        flops, macs, bytes_in, bytes_out, weight_bytes, reordered_in,
+                        reordered_out, np.maximum(distance, 0.0), flops / np.maximum(moved, 1.0),
+                        kernel, kernel_height, stride, groups,
+                        channels_in, channels_out, points[first_in], points[first_out],
+                        macs / out_elements, occurrences[:, 0],
+                        np.bincount(reader, minlength=count),
+                    )
+                )
+            ),
+            channels_in / groups % _BLOCK != 0,
+            channels_out / groups % _BLOCK != 0,
+            blocked,
+            cold,
+            occurrences[:, 1:],
+        )
+    )  # fmt: skip
+    reordered = reordered_in + reordered_out
+    return Features(
+        values, family, np.column_stack((flops, bytes_in + bytes_out, weight_bytes, reordered))
+    )
+
+
+def _shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[Floats, Floats]:
+    """Per tensor its channels and its elements per channel."""
+    channels = [shape[1] if len(shape) > 1 else 1 for shape in shapes]
+    points = [
+        math.prod(shape[2:]) * shape[0] if len(shape) > 1 else math.prod(shape) for shape in shapes
+    ]
+    return np.array(channels, np.float64), np.array(points, np.float64)
+
+
+def _edges(lists: Sequence[tuple[int, ...]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Tensors of all operators in one row, and the operator of each."""
+    lengths = [len(items) for items in lists]
+    tensors = np.fromiter(chain.from_iterable(lists), np.int64, sum(lengths))
+    return tensors, np.repeat(np.arange(len(lists)), lengths)
+
+
+def _first(tensors: NDArray[np.int64], owner: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Per operator the first of its tensors; tensor 0 for one that has none."""
+    first = np.zeros(count, np.int64)
+    first[owner[::-1]] = tensors[::-1]
+    return first
+
+
+def _blocked(graph: ModelGraph, family: NDArray[np.int64], channels: Floats) -> NDArray[np.bool_]:
+    """Which operators write the blocked layout, where a runtime has one."""
+    able = {FAMILIES.index(name) for name in _BLOCKED_BY_ITSELF}
+    whole = channels % _BLOCK == 0
+    blocked: list[bool] = []
+    for operator, kind, fits, before in zip(
+        graph.operators, family.tolist(), whole.tolist(), graph.predecessors, strict=True
+    ):
+        if not fits:
+            blocked.append(False)
+        elif kind in able:
+            blocked.append(True)
+        else:
+            passes = operator.kind.split("+", 1)[0] in _BLOCKED_AS_GIVEN
+            blocked.append(passes and bool(before) and all(blocked[u] for u in before))
+    return np.array(blocked)
+
+
+@lru_cache(maxsize=4096)
+def _kind(kind: str) -> tuple[str, tuple[int, ...]]:
+    """The family of a kind, and how many operators it joins, in all and of each known kind.
+
+    Convolutions are not told apart: their groups are not in the kind.
+    """
+    members = kind.split("+")
+    order = list(_MEMBERS)
+    present = [_FAMILY_OF[member] for member in members if member in _FAMILY_OF]
+    family = min(present, key=order.index) if present else "other"
+    return family, (len(members), *(members.count(known) for known in _KINDS))

@@ -1,0 +1,92 @@
+"""Measuring the sweep on this machine: what a predictor of its platform learns from.
+
+Every profile goes into the cache as soon as it is measured, so a sweep that was interrupted goes
+on where it stopped, and another training run only reads.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from dds.errors import InvalidInput
+from dds.model.graph import ModelGraph
+from dds.model.importer import load_model
+from dds.predict.generator import MODELS, sweep_model
+from dds.predict.training import Sample
+from dds.profile.cache import measured_profile
+from dds.profile.kernels import match
+from dds.profile.platform import Platform
+from dds.profile.runtime import Runtime, open_session
+
+__all__ = ["REPEATS", "fused_graph", "measured_sample", "measured_sweep"]
+
+#: Runs per model of the sweep: an operator's noise costs more than a model fewer.
+REPEATS = 8
+
+
+def fused_graph(model: bytes, graph: ModelGraph, runtime: Runtime) -> ModelGraph:
+    """What the runtime makes of the model, as a graph of the operators that it runs as one.
+
+    Loads the model, but does not run it.  Raises InvalidInput when onnxruntime refuses it.
+    """
+    import onnx
+
+    with tempfile.TemporaryDirectory(prefix="dds-predict-") as folder:
+        path = Path(folder) / "graph.onnx"
+        open_session(model, runtime, optimised=path)
+        optimised = onnx.load(path, load_external_data=False).graph
+    return match(graph, optimised).fusion.fused(graph)
+
+
+def measured_sample(
+    model: bytes,
+    *,
+    platform: Platform,
+    cache: Path | None,
+    repeats: int = REPEATS,
+    budget: float = float("inf"),
+) -> Sample:
+    """The profile of one model on `platform`, from `cache` or measured, as a sample.
+
+    Its graph is the fused one: what the platform's runtime runs as one is one operator.
+    """
+    graph = load_model(model)
+    profile, _ = measured_profile(
+        model, graph, cache=cache, platform=platform, repeats=repeats, budget=budget
+    )
+    fused = profile.fusion.fused(graph)
+    return Sample(fused, profile.operator_times(fused), np.array(profile.noise))
+
+
+def measured_sweep(
+    platform: Platform,
+    *,
+    cache: Path | None,
+    models: int = MODELS,
+    seed: int = 0,
+    repeats: int = REPEATS,
+    budget: float = 1.0,
+    report: Callable[[int, int], None] | None = None,
+) -> list[Sample]:
+    """Samples of the sweep's models on `platform`: about three minutes, less what is cached.
+
+    budget: seconds of runs per model, as of :func:`dds.profile.measure.measure`; report: told
+    how many of how many models are done.
+
+    Raises InvalidInput for fewer than two models.
+    """
+    if models < 2:
+        raise InvalidInput(f"models is {models}; need at least 2 to train on")
+    samples = []
+    for number in range(models):
+        model = sweep_model(number, seed=seed)
+        samples.append(
+            measured_sample(model, platform=platform, cache=cache, repeats=repeats, budget=budget)
+        )
+        if report:
+            report(number + 1, models)
+    return samples
