@@ -118,3 +118,17 @@ def test_random_inputs_fit_the_graph() -> None:
     (array,) = random_inputs(graph, np.random.default_rng(0)).values()
     assert array.shape == graph.tensors[graph.inputs[0]].shape
     assert array.dtype == np.float32
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_time_is_the_threads_own_only_where_it_is_alone(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = zoo.build("shufflenet")
+    inputs = random_inputs(load_model(data), np.random.default_rng(0))
+    session = open_session(data, Runtime(threads))
+    clocks = {"thread_time": 1.0, "perf_counter": 2.0}
+    for name, step in clocks.items():
+        ticks = iter([0.0, step])
+        monkeypatch.setattr(f"dds.profile.runtime.time.{name}", lambda ticks=ticks: next(ticks))
+    assert run(session, inputs)[1] == float(threads)
