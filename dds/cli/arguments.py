@@ -9,18 +9,25 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from dds.costs.device import DEVICES, find_device
 from dds.costs.link import Link
 from dds.errors import InvalidInput
 from dds.units import parse_bandwidth, parse_seconds
 
+if TYPE_CHECKING:
+    from dds.profile.platform import Platform
+
 __all__ = [
     "add_device_flag",
     "add_link_flags",
     "add_model_argument",
+    "add_platform_flags",
+    "fraction",
     "link_from",
     "model_shapes",
+    "platform_from",
     "quantity",
     "shape",
 ]
@@ -134,3 +141,51 @@ def add_link_flags(
 def link_from(args: argparse.Namespace) -> Link:
     """The link that ``--uplink --downlink --rtt`` describe."""
     return Link(args.uplink, args.downlink, args.rtt)
+
+
+def fraction(text: str) -> float:
+    """An argparse type: ``25%`` or ``0.25``, a part in (0, 1]."""
+    number, percent = text.strip().removesuffix("%"), text.strip().endswith("%")
+    try:
+        value = float(number) / (100.0 if percent else 1.0)
+    except ValueError:
+        value = math.nan
+    if not 0.0 < value <= 1.0:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a part of one; write for example 25% or 0.25"
+        )
+    return value
+
+
+def add_platform_flags(parser: argparse.ArgumentParser) -> None:
+    """``--threads --optimise --duty --frequency``; :func:`platform_from` reads them."""
+    more = parser.add_argument
+    more("--threads", type=int, default=1, metavar="N", help="of onnxruntime (default: 1)")
+    more(
+        "--optimise",
+        default="all",
+        metavar="LEVEL",
+        help="what onnxruntime may do to the graph: none, basic, extended or all (default: all)",
+    )
+    more(
+        "--duty",
+        type=fraction,
+        default=1.0,
+        metavar="PART",
+        help="emulate a slower device: run only this part of the time, such as 25%%",
+    )
+    more(
+        "--frequency",
+        type=fraction,
+        default=1.0,
+        metavar="PART",
+        help="emulate a slower device: count every second as 1/PART s",
+    )
+
+
+def platform_from(args: argparse.Namespace) -> Platform:
+    """The platform that these flags describe."""
+    from dds.profile.platform import Platform
+    from dds.profile.runtime import Runtime
+
+    return Platform(Runtime(args.threads, args.optimise), args.duty, args.frequency)

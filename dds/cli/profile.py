@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dds.cli.arguments import add_model_argument, model_shapes
-from dds.units import format_seconds
+from dds.cli.arguments import (
+    add_model_argument,
+    add_platform_flags,
+    model_shapes,
+    platform_from,
+    quantity,
+)
+from dds.cli.progress import bar_for_terminal
+from dds.units import format_seconds, parse_seconds
 
 if TYPE_CHECKING:
     from dds.model.graph import ModelGraph
+    from dds.profile.platform import Platform
     from dds.profile.profile import Profile
 
 __all__ = ["add", "run"]
 
 _DESCRIPTION = """\
-Measure a model with onnxruntime: CPU seconds of every operator, one thread unless --threads,
-graph optimisation off, as mec-client and mec-server run it. The result is kept on disk by model
-and machine. Needs the extra dds[server].
+Measure a model with onnxruntime, as mec-client and mec-server run it. Operators that onnxruntime
+runs as one are one line, and one operator for a cut. The result is kept on disk by model and
+platform. Needs the extra dds[server].
 """
 
 _EPILOG = """\
-example: the five slowest operators of ResNet-50
+examples: the five slowest operators of ResNet-50; the same on a device a quarter as fast
   dds profile zoo:resnet50 --top 5
+  dds profile zoo:resnet50 --top 5 --duty 25%
 """
 
 
@@ -39,9 +49,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_model_argument(parser)
+    add_platform_flags(parser)
     more = parser.add_argument
-    more("--repeats", type=int, default=10, metavar="N", help="runs to measure (default: 10)")
-    more("--threads", type=int, default=1, metavar="N", help="of onnxruntime (default: 1)")
+    more("--repeats", type=int, default=20, metavar="N", help="runs to measure (default: 20)")
+    more("--budget", type=quantity(parse_seconds), default="20", metavar="TIME",
+         help="measure no longer than this, if that allows two runs (default: 20 s)")  # fmt: skip
+    more("--apart", action="store_true",
+         help="measure unfused too: what a fused kernel takes more if taken apart")  # fmt: skip
     more("--top", type=int, default=10, metavar="N", help="operators in the table (default: 10)")
     more("--json", action="store_true", help="print every operator as JSON")
     more("--cache", metavar="DIR", help="default: $XDG_CACHE_HOME/dds or ~/.cache/dds")
@@ -52,66 +66,127 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, or read what was measured, and print it."""
     from dds.model import load_model, zoo
-    from dds.profile.cache import cache_directory, measured_profile
+    from dds.profile.apart import cost_apart
 
     model = zoo.read(args.model)
     graph = load_model(model, shapes=model_shapes(args))
-    folder = Path(args.cache) if args.cache else cache_directory()
-    profile, cached = measured_profile(
-        model,
-        graph,
-        cache=None if args.no_cache else folder,
-        repeats=args.repeats,
-        threads=args.threads,
-        report=_progress if sys.stderr.isatty() else None,
-    )
+    platform = platform_from(args)
+    profile, cached = _measured(args, model, graph, platform)
+    apart: Sequence[float] | None = None
+    if args.apart:
+        plain = replace(platform, runtime=replace(platform.runtime, optimisation="none"))
+        apart = cost_apart(profile, _measured(args, model, graph, plain)[0]).tolist()
+    fused = profile.fusion.fused(graph)
     if args.json:
-        print(json.dumps(_document(profile, graph, cached), indent=2))
+        print(json.dumps(_document(profile, graph, fused, apart, cached), indent=2))
     else:
-        print(_table(profile, graph, args.top))
+        print(_table(profile, fused, apart, args.top))
     return 0
 
 
-def _progress(done: int, total: int) -> None:
-    end = "\r" if done < total else "\r\033[K"
-    print(f"measuring: run {done} of {total}", end=end, file=sys.stderr, flush=True)
+def _measured(
+    args: argparse.Namespace, model: bytes, graph: ModelGraph, platform: Platform
+) -> tuple[Profile, bool]:
+    from dds.profile.cache import cache_directory, measured_profile
+
+    bar = bar_for_terminal("measuring")
+    try:
+        return measured_profile(
+            model,
+            graph,
+            cache=None if args.no_cache else Path(args.cache) if args.cache else cache_directory(),
+            platform=platform,
+            repeats=args.repeats,
+            budget=args.budget,
+            report=bar,
+        )
+    finally:
+        if bar:
+            bar.close()
 
 
-def _document(profile: Profile, graph: ModelGraph, cached: bool) -> dict[str, Any]:
+def _document(
+    profile: Profile,
+    graph: ModelGraph,
+    fused: ModelGraph,
+    apart: Sequence[float] | None,
+    cached: bool,
+) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = [
+        {
+            "name": operator.name,
+            "kind": operator.kind,
+            "members": [graph.operators[v].name for v in group],
+            "seconds": seconds,
+            "noise": noise,
+        }
+        for operator, group, seconds, noise in zip(
+            fused.operators, profile.groups, profile.seconds, profile.noise, strict=True
+        )
+    ]
+    for row, more in zip(rows, apart or [], strict=False):
+        row["apart_s"] = more
     return {
         "model": graph.name,
         "digest": profile.digest,
         "platform": profile.platform,
-        "threads": profile.threads,
+        "threads": profile.runtime.threads,
+        "optimisation": profile.runtime.optimisation,
         "repeats": profile.repeats,
         "cached": cached,
         "total_s": sum(profile.seconds),
         "whole_run_s": profile.whole,
         "kernels_s": profile.kernels,
         "spread": profile.spread,
-        "operators": [
-            {"name": operator.name, "kind": operator.kind, "seconds": seconds}
-            for operator, seconds in zip(graph.operators, profile.seconds, strict=True)
-        ],
+        "operators": rows,
     }
 
 
-def _table(profile: Profile, graph: ModelGraph, top: int) -> str:
-    ranked = sorted(zip(profile.seconds, graph.operators, strict=True), key=lambda row: -row[0])
+def _table(profile: Profile, fused: ModelGraph, apart: Sequence[float] | None, top: int) -> str:
     total = sum(profile.seconds)
-    width = max((len(operator.name) for _, operator in ranked[:top]), default=0)
-    lines = [
-        f"{operator.name:<{width}}  {operator.kind:<20}  {format_seconds(seconds):>8}"
-        f"  {seconds / total:6.1%}"
-        for seconds, operator in ranked[:top]
-    ]
-    if len(ranked) > len(lines):
-        lines.append(f"... and {len(ranked) - len(lines)} more")
-    summary = f"{len(ranked)} operators, {format_seconds(total)} of CPU time on {profile.platform}"
-    lines += ["", summary]
+    order = sorted(range(len(profile.seconds)), key=lambda g: -profile.seconds[g])
+    rows = [["operator", "runs as", "time", "noise", "share", *(["apart"] if apart else [])]]
+    for g in order[: max(top, 0)]:
+        operator, seconds = fused.operators[g], profile.seconds[g]
+        rows.append([operator.name, _short(operator.kind), format_seconds(seconds),
+                     f"{profile.noise[g]:.1%}", f"{seconds / total:.1%}"])  # fmt: skip
+        if apart:
+            alone = len(profile.groups[g]) == 1
+            rows[-1].append("" if alone else f"{'+' * (apart[g] >= 0.0)}{format_seconds(apart[g])}")
+    lines = _aligned(rows)
+    if len(order) > len(rows) - 1:
+        lines.append(f"... and {len(order) - len(rows) + 1} more")
+    fusing = f" in {len(order)} kernels" if len(order) < profile.fusion.size else ""
+    count = f"{profile.fusion.size} operators{fusing}"
+    lines += ["", f"{count}, {format_seconds(total)} on {profile.platform}"]
+    off = profile.kernels / profile.whole - 1.0
     lines.append(
-        f"a plain run takes {format_seconds(profile.whole)} (median of {profile.repeats}, spread "
-        f"{profile.spread:.0%}); the fastest kernels under the profiler sum to "
-        f"{format_seconds(profile.kernels)}, {profile.kernels / profile.whole - 1.0:+.1%}"
+        f"whole model: {format_seconds(profile.whole)}, median of {profile.repeats} plain runs, "
+        f"spread {profile.spread:.0%}; kernels under the profiler sum to "
+        f"{format_seconds(profile.kernels)}, {off:+.1%}"
     )
+    if apart:
+        lines.append(
+            f"taken apart, all fused kernels together take {format_seconds(sum(apart))} more"
+        )
     return "\n".join(lines)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns side by side: names to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if k < 2 else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def _short(kind: str) -> str:
+    """``Conv+BatchNormalization+Relu`` as ``Conv + BatchNorm. + Relu``, cut where it is long."""
+    members = kind.replace("Normalization", "Norm").split("+")
+    if len(members) > 5:
+        members = [*members[:2], f"{len(members) - 3} more", members[-1]]
+    return " + ".join(members)

@@ -1,10 +1,14 @@
 """Measured costs: how DDS runs ONNX models, and how long their operators take on this machine.
 
-- ``dds.profile.profile``  :class:`Profile`: seconds per operator of one model on one platform
-- ``dds.profile.runtime``  one onnxruntime configuration for profiling, devices and servers
-- ``dds.profile.weights``  models opened without copying their weights
-- ``dds.profile.measure``  kernel times per operator, calibrated to CPU time
-- ``dds.profile.cache``    profiles on disk, by model digest and platform
+- ``dds.profile.profile``   :class:`Profile`: seconds per group of operators that run as one
+- ``dds.profile.runtime``   how onnxruntime is set, for profiling, devices and servers
+- ``dds.profile.weights``   models opened without copying their weights
+- ``dds.profile.platform``  several devices out of one machine
+- ``dds.profile.kernels``   which operators onnxruntime fuses, and what its profiler says of them
+- ``dds.profile.measure``   a profile measured; ``child`` does it in a process that is slowed down
+- ``dds.profile.overhead``  what the profiler itself adds to kernel times
+- ``dds.profile.apart``     what a fused group costs where it is taken apart
+- ``dds.profile.cache``     profiles on disk, by model digest and platform
 
 This package touches the machine (clocks, files, a lock); the rest of ``dds`` does not.
 """

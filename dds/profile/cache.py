@@ -19,10 +19,10 @@ from pathlib import Path
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
 from dds.profile.measure import Report, measure
+from dds.profile.platform import THIS_MACHINE, Platform
 from dds.profile.profile import Profile
-from dds.profile.runtime import Runtime, platform_fingerprint
 
-__all__ = ["cache_directory", "measured_profile"]
+__all__ = ["cache_directory", "kept_key", "measured_profile", "one_at_a_time", "write_kept"]
 
 
 def cache_directory() -> Path | None:
@@ -41,67 +41,70 @@ def measured_profile(
     graph: ModelGraph,
     *,
     cache: Path | None = None,
-    repeats: int = 10,
-    budget: float = float("inf"),
-    threads: int = 1,
+    platform: Platform = THIS_MACHINE,
+    repeats: int = 20,
+    budget: float = math.inf,
     report: Report | None = None,
 ) -> tuple[Profile, bool]:
-    """The profile of `model` on this machine, and whether it came from the folder `cache`.
+    """The profile of `model` on `platform`, and whether it came from the folder `cache`.
 
     Without a cache, or with one that cannot be written, every call measures; so does one that
-    asks for more repeats, without a budget, than are kept.  Waits while another process measures.
-    The other arguments are those of :func:`dds.profile.measure.measure`.
+    asks for more repeats than are kept, if its budget allows more.  Waits while another process
+    measures.  The other arguments are those of :func:`dds.profile.measure.measure`.
     """
-    path = None if cache is None else _path(cache, graph, threads)
-    least = repeats if math.isinf(budget) else 1
-    if found := _read(path, graph, least):
+    path = None if cache is None else _path(cache, graph, platform)
+    if found := _read(path, graph, repeats, budget):
         return found, True
-    with _one_at_a_time():
+    with one_at_a_time():
         # Whoever held the lock may have measured this very model.
-        if found := _read(path, graph, least):
+        if found := _read(path, graph, repeats, budget):
             return found, True
         profile = measure(
-            model, graph, repeats=repeats, budget=budget, threads=threads, report=report
+            model, graph, platform=platform, repeats=repeats, budget=budget, report=report
         )
-    _write(path, profile)
+    if path is not None:
+        write_kept(path, profile.to_json())
     return profile, False
 
 
-def _path(cache: Path, graph: ModelGraph, threads: int) -> Path:
-    """One file per model, input shapes (which the model may leave open) and platform."""
+def _path(cache: Path, graph: ModelGraph, platform: Platform) -> Path:
+    return cache / "profiles" / f"{graph.digest}-{kept_key(graph, platform.fingerprint)}.json"
+
+
+def kept_key(graph: ModelGraph, setting: str) -> str:
+    """One key per input shapes (which the model may leave open) and setting."""
     shapes = [graph.tensors[t].shape for t in graph.inputs]
-    setting = f"{platform_fingerprint(Runtime(threads, 'none'))} {shapes}"
-    key = hashlib.sha256(setting.encode()).hexdigest()[:16]
-    return cache / "profiles" / f"{graph.digest}-{key}.json"
+    setting = f"{setting} {shapes}"
+    return hashlib.sha256(setting.encode()).hexdigest()[:16]
 
 
-def _read(path: Path | None, graph: ModelGraph, least: int) -> Profile | None:
+def _read(path: Path | None, graph: ModelGraph, repeats: int, budget: float) -> Profile | None:
     """The file's profile, if it is of this graph and of enough runs; a bad file is no profile."""
     if path is None:
         return None
     try:
         profile = Profile.from_json(path.read_text(encoding="utf-8"))
-        profile.operator_times(graph)
+        profile.operator_times(profile.fusion.fused(graph))
     except (OSError, UnicodeDecodeError, InvalidInput):
         return None
-    return profile if profile.repeats >= least else None
+    # Measuring again within this budget would not get further than the profile that is kept.
+    spent = 2.0 * profile.whole * max(profile.repeats, 2)
+    return profile if profile.repeats >= repeats or spent >= budget else None
 
 
-def _write(path: Path | None, profile: Profile) -> None:
+def write_kept(path: Path, text: str) -> None:
     """Write or replace the file; a cache that cannot be written only costs time later."""
-    if path is None:
-        return
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
             "w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8"
         ) as file:
-            file.write(profile.to_json())
+            file.write(text)
         Path(file.name).replace(path)
 
 
 @contextlib.contextmanager
-def _one_at_a_time() -> Iterator[None]:
+def one_at_a_time() -> Iterator[None]:
     """Hold this user's profiling lock; without a writable temporary folder, go on without."""
     path = Path(tempfile.gettempdir()) / f"dds-profile-{os.getuid()}.lock"
     try:

@@ -16,9 +16,10 @@ An operator that none of this finds was optimised away, or is one of a kernel's 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,13 +41,47 @@ _KERNEL_TIME = "_kernel_time"
 
 @dataclass(frozen=True)
 class Kernels:
-    """fusion: which operators run as one; group: per kernel, by name, the group it works for.
+    """Which kernel works for which operators.
 
-    A kernel that works for no operator (a model output that is a constant) has group -1.
+    fusion: the operators that run as one; group: per kernel, by name, the group it works for,
+    -1 for none (a model output that is a constant); unnamed: the groups of the kernels without
+    a name, per operator type in onnxruntime's order.
     """
 
     fusion: Fusion
     group: Mapping[str, int]
+    unnamed: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    def counts(self) -> list[int]:
+        """How many kernels work for each group."""
+        counts = [0] * len(self.fusion.groups)
+        for group in itertools.chain(self.group.values(), *self.unnamed.values()):
+            if group >= 0:
+                counts[group] += 1
+        return counts
+
+    def of(self, names: Iterable[str]) -> dict[str, int]:
+        """The group of each kernel that the profiler names; InternalError for an unknown one.
+
+        The profiler calls a kernel without a name, such as one from inside a function of the
+        model, by its operator type and onnxruntime's number: ``Cast_58``.
+        """
+        found: dict[str, int] = {}
+        numbered: dict[str, list[int]] = {}
+        for name in names:
+            kind, _, number = name.rpartition("_")
+            if name in self.group:
+                found[name] = self.group[name]
+            elif kind in self.unnamed and number.isdecimal():
+                numbered.setdefault(kind, []).append(int(number))
+            else:
+                raise InternalError(f"kernel {name!r} is not in the optimised graph")
+        for kind, numbers in numbered.items():
+            if len(numbers) > len(self.unnamed[kind]):
+                raise InternalError(f"{len(numbers)} kernels {kind} without a name, not all known")
+            for k, group in zip(sorted(numbers), self.unnamed[kind], strict=False):
+                found[f"{kind}_{k}"] = group
+        return found
 
 
 def match(graph: ModelGraph, optimised: onnx.GraphProto) -> Kernels:
@@ -58,9 +93,15 @@ def match(graph: ModelGraph, optimised: onnx.GraphProto) -> Kernels:
     kernels = _Matching(graph, optimised.node)
     fusion = Fusion.joined(graph, kernels.links())
     label = {v: g for g, group in enumerate(fusion.groups) for v in group}
-    owners = (kernels.owner(k) for k in range(len(optimised.node)))
-    names = (node.name for node in optimised.node)
-    return Kernels(fusion, {name: label.get(v, -1) for name, v in zip(names, owners, strict=True)})
+    named: dict[str, int] = {}
+    unnamed: dict[str, list[int]] = {}
+    for k, node in enumerate(optimised.node):
+        group = label.get(kernels.owner(k), -1)
+        if node.name:
+            named[node.name] = group
+        else:
+            unnamed.setdefault(node.op_type, []).append(group)
+    return Kernels(fusion, named, unnamed)
 
 
 class _Matching:
@@ -195,13 +236,12 @@ def kernel_seconds(
     Raises InternalError when a kernel is not one of `kernels`, or did not run once a run.
     """
     result = np.zeros((runs, len(kernels.fusion.groups)))
-    for name, times in _durations(events).items():
-        if name not in kernels.group:
-            raise InternalError(f"kernel {name!r} is not in the optimised graph")
-        if len(times) != runs:
-            raise InternalError(f"kernel {name!r} ran {len(times)} times in {runs} runs")
-        if kernels.group[name] >= 0:
-            result[:, kernels.group[name]] += times
+    durations = _durations(events)
+    for name, group in kernels.of(durations).items():
+        if len(durations[name]) != runs:
+            raise InternalError(f"kernel {name!r} ran {len(durations[name])} times in {runs} runs")
+        if group >= 0:
+            result[:, group] += durations[name]
     return result
 
 

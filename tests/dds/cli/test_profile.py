@@ -14,12 +14,14 @@ def test_the_table_names_the_slowest_operators(
     assert main(flags) == 0
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
-    assert lines[3] == "... and 63 more"
-    assert lines[5].startswith("66 operators, ")
-    assert "onnxruntime" in lines[5]
-    assert lines[6].startswith("a plain run takes ")
+    assert lines[0].split() == ["operator", "runs", "as", "time", "noise", "share"]
+    assert lines[4] == "... and 36 more"
+    assert lines[6].startswith("66 operators in 39 kernels, ")
+    assert "onnxruntime" in lines[6]
+    assert lines[6].endswith("1 thread, optimisation all")
+    assert lines[7].startswith("whole model: ")
     assert printed.err == ""
-    shares = [float(line.split()[-1].rstrip("%")) for line in lines[:3]]
+    shares = [float(line.split()[-1].rstrip("%")) for line in lines[1:4]]
     assert shares == sorted(shares, reverse=True)
 
 
@@ -33,9 +35,45 @@ def test_json_lists_every_operator_and_the_cache_is_used(
     second = json.loads(capsys.readouterr().out)
     assert (first.pop("cached"), second.pop("cached")) == (False, True)
     assert first == second
-    assert len(first["operators"]) == 203
-    assert all(operator["seconds"] > 0.0 for operator in first["operators"])
-    assert sum(op["seconds"] for op in first["operators"]) == pytest.approx(first["total_s"])
+    assert sum(len(row["members"]) for row in first["operators"]) == 203
+    assert all(row["name"] == row["members"][-1] for row in first["operators"])
+    assert all(row["kind"].count("+") + 1 == len(row["members"]) for row in first["operators"])
+    assert all(row["seconds"] > 0.0 and row["noise"] > 0.0 for row in first["operators"])
+    assert sum(row["seconds"] for row in first["operators"]) == pytest.approx(first["total_s"])
+
+
+def test_without_optimisation_every_operator_is_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["profile", "zoo:squeezenet", "--repeats", "1", "--cache", str(tmp_path)]
+    assert main([*flags, "--optimise", "none", "--top", "99"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 66 + 3
+    assert lines[-2].startswith("66 operators, ")
+
+
+def test_what_taking_a_kernel_apart_costs_is_a_column(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["profile", "zoo:squeezenet", "--repeats", "1", "--apart", "--cache", str(tmp_path)]
+    assert main([*flags, "--top", "99"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("apart")
+    assert lines[-1].startswith("taken apart, all fused kernels together take ")
+    assert main([*flags, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["operators"]
+    assert all(row["apart_s"] == 0.0 for row in rows if len(row["members"]) == 1)
+    assert any(row["apart_s"] != 0.0 for row in rows)
+
+
+def test_a_terminal_sees_a_bar_and_nothing_of_it_is_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["profile", "zoo:squeezenet", "--repeats", "2", "--no-cache"]) == 0
+    drawn = capsys.readouterr().err.split("\r\033[K")
+    assert "measuring ██████░░░░░░░░░░░░░░░░░░ 1/4" in drawn
+    assert drawn[-1] == ""
 
 
 @pytest.mark.parametrize(
@@ -44,6 +82,8 @@ def test_json_lists_every_operator_and_the_cache_is_used(
         (["zoo:nothing"], "zoo"),
         (["zoo:squeezenet", "--repeats", "0"], "repeats"),
         (["missing.onnx"], "missing.onnx"),
+        (["zoo:squeezenet", "--threads", "0"], "threads is 0"),
+        (["zoo:squeezenet", "--optimise", "much"], "none, basic, extended, all"),
     ],
 )
 def test_wrong_input_is_one_line(
@@ -52,6 +92,16 @@ def test_wrong_input_is_one_line(
     assert main(["profile", "--no-cache", *flags]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert complaint in line
+
+
+@pytest.mark.parametrize("part", ["0", "-1", "101%", "1.5", "nan", "half", "%"])
+@pytest.mark.parametrize("flag", ["--duty", "--frequency"])
+def test_a_slower_device_is_a_part_of_this_one(
+    flag: str, part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["profile", "zoo:squeezenet", f"{flag}={part}"])
+    assert f"{part!r} is not a part of one; write for example 25%" in capsys.readouterr().err
 
 
 def test_a_shape_that_the_model_leaves_open_is_given_by_a_flag(

@@ -6,6 +6,8 @@ import pytest
 from dds.model import load_model, zoo
 from dds.model.graph import ModelGraph
 from dds.profile.cache import cache_directory, measured_profile
+from dds.profile.platform import Platform
+from dds.profile.runtime import Runtime
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +23,23 @@ def test_a_model_is_measured_once(model: tuple[bytes, ModelGraph], tmp_path: Pat
     assert [path.suffix for path in (tmp_path / "profiles").iterdir()] == [".json"]
 
 
-def test_more_repeats_measure_again_unless_there_is_a_budget(
+def test_more_repeats_measure_again_if_the_budget_allows_more(
     model: tuple[bytes, ModelGraph], tmp_path: Path
 ) -> None:
     measured_profile(*model, cache=tmp_path, repeats=1)
-    assert measured_profile(*model, cache=tmp_path, repeats=2, budget=9.0)[1]
+    assert measured_profile(*model, cache=tmp_path, repeats=2, budget=1e-9)[1]
     assert not measured_profile(*model, cache=tmp_path, repeats=2)[1]
+    assert measured_profile(*model, cache=tmp_path, repeats=2)[1]
+    assert measured_profile(*model, cache=tmp_path, repeats=1)[1]
+
+
+def test_each_platform_has_its_own_profile(model: tuple[bytes, ModelGraph], tmp_path: Path) -> None:
+    platforms = [Platform(), Platform(Runtime(2)), Platform(frequency=0.5)]
+    for platform in platforms:
+        profile, cached = measured_profile(*model, cache=tmp_path, repeats=1, platform=platform)
+        assert not cached
+        assert profile.platform == platform.fingerprint
+    assert len(list((tmp_path / "profiles").iterdir())) == len(platforms)
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"format": "dds-profile/1"}'])

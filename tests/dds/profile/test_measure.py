@@ -1,75 +1,21 @@
+"""Profiles of small models by the real onnxruntime, and the statistics behind them."""
+
+import math
+
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from onnx import TensorProto, helper
 
-from dds.errors import InternalError, InvalidInput
-from dds.model import load_model
-from dds.model.graph import ModelGraph, Operator, Tensor
-from dds.profile.measure import kernel_times, measure
+from dds.errors import InvalidInput
+from dds.model import load_model, zoo
+from dds.profile.measure import measure, measure_here, noise_of, steady
+from dds.profile.platform import Platform
 from dds.profile.profile import RESOLUTION
-
-
-def event(node: int, kind: str, ts: int, dur: int) -> dict[str, object]:
-    args = {"node_index": str(node), "op_name": kind}
-    return {"name": f"{kind}_kernel_time", "ts": ts, "dur": dur, "args": args}
-
-
-def graph(*operators: tuple[str, int]) -> ModelGraph:
-    """A chain of operators given as (kind, index of the ONNX node)."""
-    tensors = tuple(Tensor(f"t{i}", (1,), "float32", 4) for i in range(len(operators) + 1))
-    return ModelGraph(
-        tuple(
-            Operator(f"op{i}", kind, (i,), (i + 1,), node=node)
-            for i, (kind, node) in enumerate(operators)
-        ),
-        tensors,
-        (0,),
-        (len(operators),),
-    )
-
-
-def test_kernels_find_their_operator_by_number_past_constants() -> None:
-    events = [
-        event(0, "Relu", 0, 10),
-        event(1, "Exp", 10, 30),
-        {"name": "model_run", "ts": 0, "dur": 99, "args": {}},
-        event(0, "Relu", 100, 12),
-        event(1, "Exp", 112, 28),
-    ]
-    times = kernel_times(events, ["Relu", "Constant", "Exp"], graph(("Relu", 0), ("Exp", 2)), 2)
-    assert times == pytest.approx(np.array([[10e-6, 30e-6], [12e-6, 28e-6]]))
-
-
-def test_kernels_inside_a_control_flow_operator_are_part_of_it() -> None:
-    events = [
-        event(0, "Loop", 0, 100),
-        event(0, "Add", 0, 20),
-        event(1, "Relu", 30, 20),
-        event(1, "Relu", 100, 5),
-    ]
-    times = kernel_times(events, ["Loop", "Relu"], graph(("Loop", 0), ("Relu", 1)), 1)
-    assert times == pytest.approx(np.array([[100e-6, 5e-6]]))
-
-
-def test_an_inlined_function_takes_what_its_body_takes() -> None:
-    events = [event(1, "Relu", 0, 5), event(2, "Exp", 5, 10), event(3, "Add", 15, 20)]
-    times = kernel_times(events, ["Mine", "Relu"], graph(("Mine", 0), ("Relu", 1)), 1)
-    assert times == pytest.approx(np.array([[30e-6, 5e-6]]))
-
-
-@pytest.mark.parametrize(
-    ("events", "complaint"),
-    [
-        ([event(0, "Exp", 0, 5)], "ran as Exp"),
-        ([event(0, "Relu", 0, 5), event(0, "Relu", 9, 5)], "2 times in 1 runs"),
-    ],
-)
-def test_events_of_another_model_are_a_defect(
-    events: list[dict[str, object]], complaint: str
-) -> None:
-    with pytest.raises(InternalError, match=complaint):
-        kernel_times(events, ["Relu"], graph(("Relu", 0)), 1)
+from dds.profile.runtime import OPTIMISATIONS, Runtime
 
 
 def awkward_model() -> bytes:
@@ -119,33 +65,68 @@ def test_an_awkward_model_is_measured() -> None:
     told: list[tuple[int, int]] = []
     profile = measure(data, model, repeats=3, report=lambda done, of: told.append((done, of)))
     assert profile.digest == model.digest
-    assert profile.operators == tuple(operator.name for operator in model.operators)
+    fused = profile.fusion.fused(model)
+    assert profile.operators == tuple(operator.name for operator in fused.operators)
     assert all(seconds >= RESOLUTION for seconds in profile.seconds)
+    assert all(0.0 < noise < math.inf for noise in profile.noise)
     assert profile.repeats == 3
-    assert told == [(n, 6) for n in range(1, 7)]
+    assert told == [(n, 6) for n in range(7)]
     # The loop, which runs a body three times, is the longest of these.
-    kinds = [operator.kind for operator in model.operators]
-    assert kinds[int(np.argmax(profile.operator_times(model)))] == "Loop"
+    longest = int(np.argmax(profile.operator_times(fused)))
+    assert "Loop" in fused.operators[longest].kind
 
 
-def test_times_sum_to_a_plain_run() -> None:
-    from dds.model import zoo
-
+@pytest.mark.parametrize("optimisation", list(OPTIMISATIONS))
+def test_times_sum_to_a_plain_run(optimisation: str) -> None:
     data = zoo.build("squeezenet")
-    profile = measure(data, load_model(data), repeats=2)
+    graph = load_model(data)
+    profile = measure(data, graph, platform=Platform(Runtime(1, optimisation)), repeats=2)
     assert sum(profile.seconds) == pytest.approx(profile.whole, rel=1e-2)
+    assert (len(profile.groups) < len(graph.operators)) == (optimisation != "none")
+    assert profile.fusion.size == len(graph.operators)
+
+
+def test_a_plain_run_takes_what_the_clock_says() -> None:
+    data = awkward_model()
+    ticks = iter(range(100))
+    profile = measure_here(
+        data,
+        load_model(data),
+        Platform(frequency=0.5),
+        repeats=3,
+        budget=math.inf,
+        report=None,
+        clock=lambda: float(next(ticks)),
+    )
+    # One tick a run, at half the frequency.
+    assert profile.whole == 2.0
+    assert profile.spread == 0.0
+    assert sum(profile.seconds) == pytest.approx(2.0)
+    assert profile.platform.endswith("frequency 50%")
 
 
 def test_a_budget_ends_early_but_not_before_two_runs() -> None:
     data = awkward_model()
-    assert measure(data, load_model(data), repeats=9, budget=0.0).repeats == 2
+    told: list[tuple[int, int]] = []
+    profile = measure(
+        data,
+        load_model(data),
+        repeats=9,
+        budget=0.0,
+        report=lambda done, of: told.append((done, of)),
+    )
+    assert profile.repeats == 2
+    assert told == [(0, 18), (1, 18), (2, 18), (9, 18), (10, 18), (11, 18), (18, 18)]
 
 
-@pytest.mark.parametrize(("repeats", "threads"), [(0, 1), (1, 0)])
-def test_numbers_out_of_range_are_refused(repeats: int, threads: int) -> None:
+@pytest.mark.parametrize(
+    ("repeats", "budget", "complaint"),
+    [(0, 1.0, "repeats is 0"), (1, math.nan, "budget is not a number")],
+)
+def test_numbers_out_of_range_are_refused(repeats: int, budget: float, complaint: str) -> None:
     data = awkward_model()
-    with pytest.raises(InvalidInput, match="need at least 1"):
-        measure(data, load_model(data), repeats=repeats, threads=threads)
+    with pytest.raises(InvalidInput, match=complaint):
+        measure(data, load_model(data), repeats=repeats, budget=budget)
 
 
 def test_a_model_the_runtime_refuses_is_invalid_input() -> None:
@@ -154,3 +135,42 @@ def test_a_model_the_runtime_refuses_is_invalid_input() -> None:
     model.opset_import.append(helper.make_opsetid("nobody.knows", 1))
     with pytest.raises(InvalidInput, match="onnxruntime cannot load"):
         measure(model.SerializeToString(), load_model(awkward_model()))
+
+
+# Whole microseconds, as the profiler counts them.
+columns = arrays(np.int64, st.tuples(st.integers(1, 30), st.just(2)), elements=st.integers(0, 9999))
+
+
+@settings(deadline=None)
+@given(columns, st.integers(0, 10**6))
+def test_long_runs_do_not_count(counted: np.ndarray, more: int) -> None:
+    runs = np.sort(counted, axis=0) * 1e-6
+    disturbed = runs.copy()
+    disturbed[max(1, len(runs) // 2) :] += more * 1e-6
+    assert np.array_equal(steady(runs), steady(disturbed))
+    rounding = 1e-15
+    assert (runs.min(axis=0) <= steady(runs) + rounding).all()
+    assert (steady(runs) <= np.median(runs, axis=0) + rounding).all()
+
+
+@settings(deadline=None)
+@given(columns, st.randoms(use_true_random=False))
+def test_the_order_of_runs_does_not_count(counted: np.ndarray, random) -> None:
+    runs = counted * 1e-6
+    order = list(range(len(runs)))
+    random.shuffle(order)
+    assert np.allclose(noise_of(runs), noise_of(runs[order]), rtol=1e-9)
+
+
+@pytest.mark.parametrize("scatter", [0.0, 0.01, 0.1])
+def test_noise_is_the_standard_error_of_many_measurements(scatter: float) -> None:
+    random = np.random.default_rng(1)
+    many = 1e-3 * (1.0 + scatter * random.exponential(size=(20, 4000)))
+    counted = np.round(many, 6)
+    error = steady(counted).std() / steady(counted).mean()
+    # The jackknife of order statistics scatters; on the average it is right within a half.
+    assert np.mean(noise_of(counted)) == pytest.approx(max(error, 1e-4), rel=0.5)
+
+
+def test_one_run_says_nothing_of_its_noise() -> None:
+    assert noise_of(np.full((1, 3), 1e-3)).tolist() == [1.0, 1.0, 1.0]

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph, Operator, Tensor
 from dds.profile import Profile
+from dds.profile.runtime import Runtime
 
 
 def chain(count: int) -> ModelGraph:
@@ -20,9 +22,11 @@ def profile(seconds: list[float]) -> Profile:
     return Profile(
         digest="0" * 64,
         platform="a machine",
-        threads=1,
+        runtime=Runtime(),
         operators=tuple(f"op{i}" for i in range(len(seconds))),
+        groups=tuple((i,) for i in range(len(seconds))),
         seconds=tuple(seconds),
+        noise=(0.01,) * len(seconds),
         whole=sum(seconds),
         kernels=sum(seconds),
         spread=0.1,
@@ -66,10 +70,22 @@ def test_times_are_positive(bad: float) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", "nonsense", '{"format": "dds-profile/2"}', '{"format": "dds-profile/1"}'],
+    [
+        "",
+        "[]",
+        "{}",
+        "nonsense",
+        '{"format": "dds-profile/1"}',
+        '{"format": "dds-profile/2"}',
+        '{"format": "dds-profile/2", "runtime": 7}',
+        profile([1.0]).to_json().replace('"threads": 1', '"threads": 0'),
+        profile([1.0]).to_json().replace('"repeats": 3', '"repeats": 1e999'),
+        profile([1.0]).to_json().replace("[0.01]", "[0.01, 0.01]"),
+        "[" * 100_000,
+    ],
 )
 def test_other_files_are_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match="dds-profile/1"):
+    with pytest.raises(InvalidInput, match="dds-profile/2"):
         Profile.from_json(text)
 
 
@@ -77,3 +93,25 @@ def test_operator_times_can_be_used_as_costs() -> None:
     from dds.costs import operator_times
 
     assert np.array_equal(operator_times(chain(2), profile([1.0, 2.0])), [1.0, 2.0])
+
+
+def test_a_profile_of_a_fused_model_is_of_its_fused_graph() -> None:
+    graph = chain(3)
+    fused = replace(profile([1.0, 2.0]), operators=("op1", "op2"), groups=((0, 1), (2,)))
+    assert fused.fusion.fused(graph).operators[0].kind == "Relu+Relu"
+    assert fused.operator_times(fused.fusion.fused(graph)).tolist() == [1.0, 2.0]
+    with pytest.raises(InvalidInput, match=r"fuse first: profile\.fusion\.fused\(graph\)"):
+        fused.operator_times(graph)
+    with pytest.raises(InvalidInput, match="measure this model"):
+        fused.operator_times(chain(4))
+
+
+@pytest.mark.parametrize("noise", [-0.1, math.inf, math.nan])
+def test_noise_is_a_finite_number(noise: float) -> None:
+    with pytest.raises(InvalidInput, match="op0"):
+        replace(profile([1.0]), noise=(noise,))
+
+
+def test_every_operator_has_a_time_a_group_and_a_noise() -> None:
+    with pytest.raises(InvalidInput, match="1 times and 1 noises for 2 operators"):
+        replace(profile([1.0]), operators=("op0", "op1"))

@@ -1,0 +1,53 @@
+"""A progress bar of one line on a terminal; silence where nobody watches."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+from dds.units import format_seconds
+
+__all__ = ["ProgressBar", "bar_for_terminal"]
+
+_WIDTH = 24
+
+
+class ProgressBar:
+    """Call it with how much of how much is done; it draws itself over its last line.
+
+    what: said before the bar; stream: where it is drawn.
+    """
+
+    def __init__(self, what: str, stream: TextIO) -> None:
+        self._what = what
+        self._stream = stream
+        self._started = time.monotonic()
+        self._drawn = -1
+
+    def __call__(self, done: int, total: int) -> None:
+        """Draw `done` of `total`; nothing is left on the line when all is done."""
+        full = _WIDTH * done // total if total else _WIDTH
+        if done >= total:
+            self.close()
+        elif done != self._drawn:
+            left = ""
+            if done:
+                seconds = (time.monotonic() - self._started) * (total - done) / done
+                left = f", {format_seconds(seconds)} left" if seconds >= 1.0 else ""
+            bar = "█" * full + "░" * (_WIDTH - full)
+            self._show(f"{self._what} {bar} {done}/{total}{left}")
+        self._drawn = done
+
+    def close(self) -> None:
+        """Leave nothing on the line."""
+        self._show("")
+
+    def _show(self, text: str) -> None:
+        self._stream.write(f"\r\033[K{text}")
+        self._stream.flush()
+
+
+def bar_for_terminal(what: str) -> ProgressBar | None:
+    """A bar on stderr, or None where that is no terminal."""
+    return ProgressBar(what, sys.stderr) if sys.stderr.isatty() else None
