@@ -1,25 +1,29 @@
 """When what an agent has learned from its inferences is worth another game.
 
 New costs re-open the market for everybody, so a client that changes its mind at every flicker is
-a nuisance.  It asks for a new game only after a sustained change, if that would save a stated
-part of what it pays and waits for, and not again for a while.
+a nuisance.  It looks at its costs only when a segment's factor, which a few outliers do not move,
+is another than when it last looked; asks for a new game only if that would save a stated part of
+what it pays and waits for; and then not again for a while.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 from dds.errors import Infeasible
 from dds.market.client import Client
 from dds.market.response import best_response
 from dds.market.tariff import Clearing, Flat
-from dds.predict.correction import Correction, Times
+from dds.predict.correction import Correction, Segment, Times
 from dds.session.messages import Allocation, Terms
 
 __all__ = ["LEAST_SAVING", "Watch", "saving"]
 
 #: A new game must promise to save this part of the cost.
 LEAST_SAVING = 0.05
+#: A factor must have changed by so much (in its logarithm) to look at the costs at all.
+_LEAST_CHANGE = math.log(1.1)
 #: Inferences after a new game before there is another.
 _REST = 8
 
@@ -28,27 +32,30 @@ _REST = 8
 class Watch:
     """Decides when to look at the costs again.
 
-    correction: what was learned; pending: something changed since the costs were last looked
+    correction: what was learned; reckoned: what had been learned when the costs were last looked
     at; rest: inferences to make before the next new game.
     """
 
     correction: Correction = field(default_factory=Correction)
-    pending: bool = False
+    reckoned: Correction = field(default_factory=Correction)
     rest: int = 0
 
     def observe(self, measured: Times, predicted: Times) -> Watch:
         """One more inference: what it took, and what uncorrected costs said it would."""
         correction = self.correction.observe(measured, predicted)
-        return Watch(correction, self.pending or bool(correction.changes), max(self.rest - 1, 0))
+        return replace(self, correction=correction, rest=max(self.rest - 1, 0))
 
     @property
     def due(self) -> bool:
         """Whether to find out what a new game would save."""
-        return self.pending and not self.rest
+        return not self.rest and any(
+            abs(self.correction[segment].level - self.reckoned[segment].level) > _LEAST_CHANGE
+            for segment in Segment
+        )
 
     def looked(self, *, again: bool) -> Watch:
         """The costs were looked at; again: they were worth a new game."""
-        return replace(self, pending=False, rest=_REST if again else self.rest)
+        return replace(self, reckoned=self.correction, rest=_REST if again else self.rest)
 
 
 def saving(client: Client, latency: float, allocation: Allocation, terms: Terms) -> float:

@@ -12,18 +12,20 @@ from numpy.typing import NDArray
 
 from clients.errors import CallFailed
 from clients.server import ServerRun
+from dds.profile.profile import Profile
 from dds.session.messages import ClientMessage, ServerMessage
+from dds.session.profiling import ProfileRequest
 from dds.session.status import MarketStatus
 from dds.session.upload import CHUNK_BYTES, ModelHeader, ModelReceipt
-from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2_grpc, tensors
+from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2_grpc, profiles, tensors
 
 __all__ = ["Channel"]
 
 #: Largest message either way, bytes; whole tensors travel in one.
 _MESSAGE_BYTES = 2**28
-#: Seconds for a server to be reachable, for a short call, and for one stream of the game (the
-#: player opens another when it ends).
-_CONNECT, _SHORT, _STREAM = 10.0, 10.0, 600.0
+#: Seconds for a server to be reachable, for a short call, for measuring a model, and for one
+#: stream of the game (the player opens another when it ends).
+_CONNECT, _SHORT, _MEASURING, _STREAM = 10.0, 10.0, 120.0, 600.0
 #: An upload may take `_SHORT` and as long as its bytes need at this rate, bytes/s.
 _SLOWEST_UPLOAD = 2e6
 
@@ -90,6 +92,12 @@ class Channel:
         reply = await _reply(self._market.PutModel(chunks(), timeout=timeout))
         return codec.receipt_from_proto(reply)
 
+    async def profile_model(self, request: ProfileRequest) -> tuple[Profile, bool]:
+        """What the server measures of an uploaded model, and whether it had done so before."""
+        message = profiles.request_to_proto(request)
+        reply = await _reply(self._market.ProfileModel(message, timeout=_MEASURING))
+        return profiles.profile_from_proto(reply)
+
     async def infer(
         self, lease: str, digest: str, inputs: Mapping[str, NDArray[Any]], *, timeout: float
     ) -> ServerRun:
@@ -117,4 +125,13 @@ async def _reply(call: Awaitable[T]) -> T:
 
 def _failure(error: grpc.aio.AioRpcError) -> CallFailed:
     status = error.code().name
-    return CallFailed(status, f"the server answered {status}: {error.details()}")
+    text = f"the server answered {status}: {error.details()}"
+    return CallFailed(status, text, retry_after=_pushback(error))
+
+
+def _pushback(error: grpc.aio.AioRpcError) -> float | None:
+    """The seconds a busy server asks to wait; None where it does not say so."""
+    for key, value in error.trailing_metadata() or ():
+        if key == profiles.PUSHBACK_KEY and isinstance(value, str) and value.isdecimal():
+            return int(value) / 1000.0
+    return None

@@ -7,11 +7,12 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dds.errors import DdsError, InvalidInput
+from dds.profile.runtime import OPTIMISATIONS, Runtime
 from dds.units import (
     format_bytes,
     format_seconds,
@@ -21,9 +22,11 @@ from dds.units import (
 )
 
 if TYPE_CHECKING:
-    from clients.agent import AgentConfig
+    from clients.config import AgentConfig
 
 __all__ = ["build_parser", "main", "read_config"]
+
+T = TypeVar("T")
 
 _EPILOG = """\
 units: bandwidths in Mbit/s or with a unit (731kB/s); times in s or with a unit (20ms); shares in
@@ -48,7 +51,11 @@ def build_parser() -> argparse.ArgumentParser:
     add("--name", default="client", help="unique among the clients of the market")
     add("--model", required=True, metavar="MODEL", help="zoo:NAME, or the path of an .onnx file")
     add("--device-slowdown", default="1", metavar="S",
-        help="seconds the device takes per second of CPU time here (default: 1)")  # fmt: skip
+        help="seconds the device takes per second of CPU time here (default: 1); 6,12@20 is a "
+        "device that takes 12 from the 20th inference on")  # fmt: skip
+    add("--optimise", choices=tuple(OPTIMISATIONS), default="all",
+        help="how far onnxruntime may fuse operators; with none on both sides, a split model "
+        "equals the whole bit for bit (default: all, up to 1.8 times faster)")  # fmt: skip
     add("--uplink", required=True, metavar="RATE", help="bandwidth to the server")
     add("--downlink", required=True, metavar="RATE", help="bandwidth from the server")
     add("--rtt", default="0", metavar="TIME", help="round trip of the link (default: 0)")
@@ -58,6 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--inferences", type=int, default=3, metavar="N", help="per strategy (default: 3)")
     add("--strategy", default="dds", metavar="NAME,...",
         help="of dds, local-only, edge-only, in order (default: dds)")  # fmt: skip
+    add("--one-game", action="store_true",
+        help="learn from what inferences take, but never ask for another game")  # fmt: skip
     add("--seed", type=int, default=0, help="of zoo weights and inputs (default: 0)")
     add("--json", action="store_true", help="one JSON event per line on standard output")
     add("--step", action="store_true",
@@ -65,19 +74,26 @@ def build_parser() -> argparse.ArgumentParser:
         "that several clients can do so together")  # fmt: skip
     add("--cache", metavar="DIR", help="of profiles (default: $XDG_CACHE_HOME/dds, ~/.cache/dds)")
     add("--no-cache", action="store_true", help="measure the model again")
+    add("--measure-cuts", default="2", metavar="TIME",
+        help="spend so long on measuring the best few cuts directly, where the server's core is "
+        "of this platform; 0: never (default: 2)")  # fmt: skip
+    add("--measure-there", default="60", metavar="TIME",
+        help="have a server of another platform measure the whole model, if bringing it there "
+        "takes no longer; 0: never (default: 60)")  # fmt: skip
     return parser
 
 
 def read_config(args: argparse.Namespace) -> AgentConfig:
     """The agent that the flags describe; raises InvalidInput naming a wrong one."""
-    from clients.agent import AgentConfig
+    from clients.config import AgentConfig
+    from clients.slowdown import Slowdown
     from dds.costs import Link
     from dds.profile.cache import cache_directory
 
-    def read(flag: str, parse: Any) -> float:
+    def read(flag: str, parse: Callable[[str], T]) -> T:
         text = getattr(args, flag.lstrip("-").replace("-", "_"))
         try:
-            return float(parse(text))
+            return parse(text)
         except InvalidInput as error:
             raise InvalidInput(f"{flag}: {error}") from error
 
@@ -90,21 +106,26 @@ def read_config(args: argparse.Namespace) -> AgentConfig:
     return AgentConfig(
         name=args.name,
         model=args.model,
-        slowdown=read("--device-slowdown", parse_number),
+        slowdown=read("--device-slowdown", Slowdown.parse),
         link=link,
         value_of_time=read("--value-of-time", parse_number),
         min_share=read("--min-share", parse_number),
         max_share=read("--max-share", parse_number) if args.max_share else float("inf"),
         inferences=args.inferences,
         strategies=tuple(args.strategy.split(",")),
+        one_game=args.one_game,
+        runtime=Runtime(optimisation=args.optimise),
         seed=args.seed,
+        measure_cuts=read("--measure-cuts", parse_seconds),
+        measure_there=read("--measure-there", parse_seconds),
         cache=None if args.no_cache else folder,
     )
 
 
 async def _play(config: AgentConfig, address: str, report: Report, step: bool) -> None:
-    from clients.agent import Agent, prepare
+    from clients.agent import Agent
     from clients.channel import Channel
+    from clients.prepare import prepare
 
     lines = await _standard_input() if step else None
 
@@ -168,8 +189,20 @@ def _in_words(event: Mapping[str, Any]) -> str:
                 f"predicted {format_seconds(event['predicted_latency_s'])}"
             )
         case "inference":
-            took = format_seconds(event["latency_s"])
-            return f"{event['strategy']}: inference {event['index'] + 1} took {took}"
+            took, before, after = (
+                format_seconds(event[f"{which}latency_s"])
+                for which in ("", "uncorrected_", "corrected_")
+            )
+            told = f"predicted {before}" + (f", corrected {after}" if after != before else "")
+            return f"{event['strategy']}: inference {event['index'] + 1} took {took} ({told})"
+        case "changed":
+            return (
+                f"  the {event['segment']} now takes {event['after']:.2f} times what its costs "
+                f"say ({event['before']:.2f} before)"
+            )
+        case "reconsidered":
+            saved = f"  new costs would save {100.0 * event['saving']:.0f} %"
+            return f"{saved}: playing again" if event["again"] else f"{saved}: not worth a game"
         case "done":
             return "\n".join(
                 f"{strategy}: predicted {format_seconds(result['predicted_latency_s'])}, measured "

@@ -8,11 +8,16 @@ __all__ = ["CallFailed", "MarketRefused"]
 
 
 class CallFailed(DdsError):
-    """A call to the server failed; `status` is the name of its gRPC status code."""
+    """A call to the server failed.
 
-    def __init__(self, status: str, text: str) -> None:
+    status: the name of its gRPC status code; retry_after: seconds after which the server would
+    like to be asked again, None if it did not say.
+    """
+
+    def __init__(self, status: str, text: str, retry_after: float | None = None) -> None:
         super().__init__(text)
         self.status = status
+        self.retry_after = retry_after
 
 
 class MarketRefused(DdsError):

@@ -19,6 +19,7 @@ from dds.cut.pieces import Cut
 from dds.errors import InternalError
 from dds.model.graph import ModelGraph
 from dds.model.split import SplitModel, split
+from dds.profile.runtime import Runtime
 
 __all__ = ["Inference", "Offload", "Upload"]
 
@@ -67,7 +68,7 @@ class _Placed:
 class Offload:
     """Runs a model at one cut at a time; use it as a context manager.
 
-    model, graph: what is split; slowdown: of the device; link: to the server.
+    model, graph: what is split; link: to the server; runtime: of the device.
     """
 
     def __init__(
@@ -75,16 +76,16 @@ class Offload:
         model: bytes,
         graph: ModelGraph,
         server: Server,
-        slowdown: float,
         link: ShapedLink,
+        runtime: Runtime,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
         self._graph = graph
         self._server = server
-        self._slowdown = slowdown
         self._link = link
+        self._runtime = runtime
         self._clock = clock
         self._placed: _Placed | None = None
 
@@ -103,6 +104,10 @@ class Offload:
             self._placed.runner.close()
         self._placed = None
 
+    def holds(self, cut: Cut) -> bool:
+        """Whether this cut is the one that is prepared."""
+        return self._placed is not None and self._placed.cut.on_device == cut.on_device
+
     async def prepare(self, cut: Cut, lease: str, inputs: Tensors) -> Upload:
         """Split the model, load the device part here and bring the server part there.
 
@@ -113,8 +118,8 @@ class Offload:
         parts = await asyncio.to_thread(split, self._model, self._graph, cut)
         runner = None
         if parts.device is not None:
-            runner = await asyncio.to_thread(DeviceRunner, parts.device, self._slowdown)
-            await runner.run(parts.device_feeds(inputs), paced=False)
+            runner = await asyncio.to_thread(DeviceRunner, parts.device, self._runtime)
+            await runner.run(parts.device_feeds(inputs))
         upload, digest = Upload(0, known=False), None
         if parts.server is not None:
             digest = hashlib.sha256(parts.server).hexdigest()
@@ -124,8 +129,13 @@ class Offload:
         self._placed = _Placed(cut, replace(parts, device=None, server=None), runner, digest)
         return upload
 
-    async def infer(self, inputs: Tensors, lease: str, expected: float) -> Inference:
-        """One inference at the cut that was prepared; expected: its predicted latency, s."""
+    async def infer(
+        self, inputs: Tensors, lease: str, slowdown: float, expected: float
+    ) -> Inference:
+        """One inference at the cut that was prepared.
+
+        slowdown: of the device now; expected: the predicted latency, s.
+        """
         placed = self._placed
         if placed is None:
             raise InternalError("offload.infer: prepare a cut first")
@@ -134,7 +144,7 @@ class Offload:
         there: Mapping[str, NDArray[Any]] = {}
         parts: dict[str, float] = {}
         if placed.runner is not None:
-            ran = await placed.runner.run(placed.parts.device_feeds(inputs))
+            ran = await placed.runner.run(placed.parts.device_feeds(inputs), slowdown)
             here = ran.outputs
             parts |= {"device": ran.wall, "device_cpu": ran.cpu}
         if placed.digest is not None:

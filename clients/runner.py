@@ -14,7 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dds.profile.runtime import open_session, run
+from dds.profile.runtime import Runtime, open_session, run
 
 __all__ = ["DeviceRun", "DeviceRunner"]
 
@@ -31,32 +31,30 @@ class DeviceRun:
 class DeviceRunner:
     """An emulated device that holds one model, or the device part of one.
 
-    slowdown: seconds it takes per second of CPU time on this machine;
-    clock, sleep: for tests; seconds.
+    runtime: of onnxruntime; clock, sleep: for tests; seconds.
     """
 
     def __init__(
         self,
         model: bytes,
-        slowdown: float,
+        runtime: Runtime,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self._session = open_session(model)
-        self._slowdown = slowdown
+        self._session = open_session(model, runtime)
         self._clock = clock
         self._sleep = sleep
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="device")
 
-    async def run(self, inputs: Mapping[str, NDArray[Any]], *, paced: bool = True) -> DeviceRun:
-        """One inference; unpaced, it returns as soon as it is computed."""
+    async def run(self, inputs: Mapping[str, NDArray[Any]], slowdown: float = 0.0) -> DeviceRun:
+        """One inference, not faster than `slowdown` times its CPU time; 0: as fast as it goes."""
         started = self._clock()
         outputs, cpu = await asyncio.get_running_loop().run_in_executor(
             self._thread, run, self._session, inputs
         )
-        rest = started + self._slowdown * cpu - self._clock()
-        if paced and rest > 0.0:
+        rest = started + slowdown * cpu - self._clock()
+        if slowdown and rest > 0.0:
             await self._sleep(rest)
         return DeviceRun(outputs, cpu, self._clock() - started)
 

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from dds.profile.profile import Profile
 from dds.session.messages import ClientMessage, ServerMessage
+from dds.session.profiling import ProfileRequest
 from dds.session.upload import ModelReceipt
 
 __all__ = ["Server", "ServerRun"]
@@ -37,6 +39,10 @@ class Server(Protocol):
 
     async def put_model(self, lease: str, digest: str, model: bytes) -> ModelReceipt:
         """Upload a model unless the server has it."""
+        ...
+
+    async def profile_model(self, request: ProfileRequest) -> tuple[Profile, bool]:
+        """What the server measures of an uploaded model, and whether it had done so before."""
         ...
 
     async def infer(

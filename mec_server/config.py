@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from dds.errors import InvalidInput
+from dds.profile.runtime import Runtime
 from dds.session.messages import Terms
 from dds.session.timing import Timing
 
@@ -19,7 +21,9 @@ class Limits:
 
     model_bytes: one model; store_bytes: all models together; tensor_bytes: all tensors of one
     inference; flops: floating point operations of one inference; message_bytes: one gRPC
-    message; run_seconds: one inference, unpaced; queue: calls waiting or running per lease.
+    message; run_seconds: one inference, unpaced; queue: calls waiting or running per lease;
+    profile_runs, profile_seconds: of measuring one model for a client; profiles: measurements
+    kept in memory.
     """
 
     model_bytes: int = 2**30
@@ -29,6 +33,9 @@ class Limits:
     message_bytes: int = 2**28
     run_seconds: float = 60.0
     queue: int = 16
+    profile_runs: int = 40
+    profile_seconds: float = 10.0
+    profiles: int = 256
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -43,7 +50,8 @@ class ServerConfig:
 
     terms: what is for sale, on which reference core; listen: ``HOST:PORT``, port 0 for a free
     one; quorum: clients that must be ready before the first round; timing: of the protocol;
-    workers: threads that run kernels, by default one per CPU; limits: on clients.
+    workers: threads that run kernels, by default one per CPU; runtime: how onnxruntime is set;
+    profiles: folder of measurements, kept over restarts, None for none; limits: on clients.
 
     Raises InvalidInput naming what is out of range.
     """
@@ -53,6 +61,8 @@ class ServerConfig:
     quorum: int = 1
     timing: Timing = field(default_factory=Timing)
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    runtime: Runtime = field(default_factory=Runtime)
+    profiles: Path | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

@@ -23,9 +23,16 @@ class UnknownModel(DdsError):
 
 
 class Busy(DdsError):
-    """A bound on memory or waiting requests is reached; try again later."""
+    """A bound on memory or waiting requests is reached; try again later.
+
+    retry_after: seconds after which that is worth while, None if nobody can tell.
+    """
 
     status = "RESOURCE_EXHAUSTED"
+
+    def __init__(self, text: str, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class TooLate(DdsError):

@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
+from dds.profile.profile import Profile
 from dds.session.effects import Departed, Effect, Send
 from dds.session.messages import ClientMessage, ServerMessage
+from dds.session.profiling import ProfileRequest
 from dds.session.server import MarketServer
 from dds.session.status import MarketStatus
 from dds.session.upload import ModelHeader, ModelReceipt
@@ -28,6 +30,7 @@ from mec_server.config import ServerConfig
 from mec_server.errors import LeaseRefused
 from mec_server.executor import Execution, Executor
 from mec_server.loading import load, receive
+from mec_server.profiling import Profiler
 from mec_server.store import ModelStore, StoredModel, TensorSpec
 
 __all__ = ["Handlers"]
@@ -55,6 +58,9 @@ class Handlers:
             longest_queue=config.limits.queue,
             longest_run=config.limits.run_seconds,
             clock=clock,
+        )
+        self.profiler = Profiler(
+            config.runtime, config.limits, self.executor.background, config.profiles
         )
         self._clock = clock
         self._market = MarketServer(
@@ -128,7 +134,7 @@ class Handlers:
             with self.models.reserve(header.size):
                 data = await receive(header, chunks)
                 model = await self.executor.background(
-                    load, data, header.digest, self.config.limits
+                    load, data, header.digest, self.config.limits, self.config.runtime
                 )
                 # It may have ended meanwhile; then nobody would ever drop the model.
                 self._check_lease(header.lease)
@@ -141,6 +147,15 @@ class Handlers:
         """A model that the lease uploaded; raises LeaseRefused or UnknownModel."""
         self._check_lease(lease)
         return self.models.get(digest, lease)
+
+    async def profile_model(self, request: ProfileRequest) -> tuple[Profile, bool]:
+        """How long the parts of a model take here, and whether that was known.
+
+        Raises LeaseRefused, UnknownModel, and what :meth:`mec_server.profiling.Profiler.profile`
+        raises.
+        """
+        model = self.model(request.digest, request.lease)
+        return await self.profiler.profile(model, request.repeats)
 
     # ---- inference -------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
-from dds.profile.runtime import open_session, run
+from dds.profile.runtime import Runtime, open_session, run
 from dds.session.upload import ModelHeader
 from dds.units import format_bytes
 from mec_server.config import Limits
@@ -40,7 +40,7 @@ async def receive(header: ModelHeader, chunks: AsyncIterator[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def load(data: bytes, digest: str, limits: Limits) -> StoredModel:
+def load(data: bytes, digest: str, limits: Limits, runtime: Runtime) -> StoredModel:
     """Check a model, open it, and run it once on zeros.
 
     The run shows that it works before a share is spent on it, and takes the extra cost of a
@@ -61,10 +61,11 @@ def load(data: bytes, digest: str, limits: Limits) -> StoredModel:
     check_work(graph, limits)
     model = StoredModel(
         digest=digest,
-        session=open_session(data),
+        data=data,
+        graph=graph,
+        session=open_session(data, runtime),
         inputs=_specs(graph, graph.inputs),
         outputs=_specs(graph, graph.outputs),
-        size=len(data),
     )
     _try(model, limits.run_seconds)
     return model

@@ -19,9 +19,9 @@ from grpc_reflection.v1alpha import reflection
 from dds.errors import DdsError, InvalidInput
 from dds.session.messages import Code, Refusal, ServerMessage
 from dds.session.upload import ModelHeader
-from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2, tensors
+from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2, profiles, tensors
 from dds.wire import open_inference_pb2_grpc as oip_grpc
-from mec_server.errors import UnknownModel
+from mec_server.errors import Busy, UnknownModel
 from mec_server.handlers import Handlers
 from mec_server.store import TensorSpec
 
@@ -35,6 +35,9 @@ T = TypeVar("T")
 
 
 async def _refuse(context: Any, error: DdsError) -> NoReturn:
+    if isinstance(error, Busy) and error.retry_after is not None:
+        wait = str(math.ceil(1000.0 * error.retry_after))
+        context.set_trailing_metadata(((profiles.PUSHBACK_KEY, wait),))
     await context.abort(grpc.StatusCode[error.status], str(error))
     raise AssertionError("abort returned") from error
 
@@ -112,6 +115,18 @@ class _Market(market_pb2_grpc.MarketServicer):
             return codec.receipt_to_proto(await self._handlers.put_model(header, _data(parts)))
 
         return await _answer(context, put())
+
+    async def ProfileModel(  # noqa: N802
+        self, request: market_pb2.ProfileModelRequest, context: Any
+    ) -> market_pb2.ProfileModelReply:
+        """How long the parts of an uploaded model take here."""
+
+        async def profile() -> market_pb2.ProfileModelReply:
+            wanted = profiles.request_from_proto(request)
+            measured, known = await self._handlers.profile_model(wanted)
+            return profiles.profile_to_proto(measured, known=known)
+
+        return await _answer(context, profile())
 
     async def Status(  # noqa: N802
         self, _request: market_pb2.StatusRequest, _context: Any

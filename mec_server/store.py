@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from dds.model.graph import ModelGraph
 from dds.units import format_bytes
 from mec_server.errors import Busy, UnknownModel
 
@@ -29,15 +30,21 @@ class TensorSpec:
 class StoredModel:
     """A model ready to run.
 
-    digest: SHA-256 of its ONNX bytes; session: ``onnxruntime.InferenceSession``;
-    size: bytes it was sent as, which is about what it occupies.
+    digest: SHA-256 of its ONNX bytes; data: those bytes, whose weights the session reads;
+    graph: of the model; session: ``onnxruntime.InferenceSession``.
     """
 
     digest: str
+    data: bytes
+    graph: ModelGraph
     session: Any
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    size: int
+
+    @property
+    def size(self) -> int:
+        """Bytes it was sent as, which is about what it occupies."""
+        return len(self.data)
 
 
 class ModelStore:

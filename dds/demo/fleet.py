@@ -50,7 +50,7 @@ def client_command(
         *("--uplink", f"{link.uplink!r}B/s", "--downlink", f"{link.downlink!r}B/s"),
         *("--rtt", repr(link.rtt), "--value-of-time", repr(participant.value_of_time)),
         *("--max-share", repr(scenario.max_share), "--inferences", str(scenario.inferences)),
-        *("--strategy", "dds,local-only,edge-only", "--step"),
+        *("--strategy", "dds,local-only,edge-only", "--step", "--one-game"),
     ]
 
 

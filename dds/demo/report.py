@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from dds.demo.run import ClientRow, Run
@@ -22,6 +23,7 @@ _COLUMNS = (
     ("share*\ncores", "right"),
     ("payment\ncredits/s", "right"),
     ("predicted", "right"),
+    ("corrected", "right"),
     ("measured", "right"),
     ("local-only", "right"),
     ("edge-only", "right"),
@@ -39,10 +41,15 @@ def _cells(row: ClientRow) -> list[str]:
         f"{row.share:.3f}",
         f"{row.payment:.3g}",
         format_seconds(row.predicted),
+        format_seconds(row.corrected),
         format_seconds(row.measured),
         format_seconds(row.local_only),
         format_seconds(row.edge_only),
     ]
+
+
+def _percent(part: float) -> str:
+    return f"{100.0 * part:.1f} %"
 
 
 def table(run: Run) -> Table:
@@ -62,6 +69,9 @@ def summary_lines(run: Run) -> list[str]:
     scenario = run.scenario
     messages = [row.messages for row in run.rows]
     difference = max(row.max_abs_difference for row in run.rows)
+    before, after = (
+        fmean(getattr(row, f"error_{when}") for row in run.rows) for when in ("before", "after")
+    )
     lines = [
         (
             f"price {run.price:.6g} credits/s per core ({run.tariff} tariff); "
@@ -70,6 +80,10 @@ def summary_lines(run: Run) -> list[str]:
         f"{run.rounds} rounds; {min(messages)}-{max(messages)} messages per client; "
         f"largest regret {run.max_regret:.3g} credits/s; "
         + ("certificate REFUSED" if run.refusals else "certificate verified"),
+        (
+            f"predictions of the later inferences are off by {_percent(before)} on average before "
+            f"correction, by {_percent(after)} after it"
+        ),
         (
             f"largest output difference between split and whole model {difference:.3g}; "
             f"{run.wall_seconds:.0f} s in all"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from statistics import median
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from dds.demo.scenario import LINKS, Participant, Scenario
@@ -24,8 +24,11 @@ RTOL, ATOL = 1e-4, 1e-5
 class ClientRow:
     """What one client bought, was promised and got.  Times in s, shares in cores.
 
-    predicted: T of the bought piece; measured, local_only, edge_only: medians over the
-    inferences of each strategy; edge_share: what edge-only bought under the same rule;
+    predicted: T of the bought piece; corrected: what the last inference was predicted to take,
+    after what those before it had taught; error_before, error_after: mean relative error of the
+    predictions without and with that, over the later half of the inferences; measured,
+    local_only, edge_only: medians over the inferences of each strategy; edge_share: what
+    edge-only bought under the same rule;
     max_abs_difference: largest difference of any output from the whole model's;
     outputs_match: whether all were within RTOL and ATOL; messages: sent while the game was
     played to its allocation.
@@ -43,6 +46,9 @@ class ClientRow:
     price: float
     payment: float
     predicted: float
+    corrected: float
+    error_before: float
+    error_after: float
     measured: float
     local_only: float
     edge_only: float
@@ -164,6 +170,9 @@ def client_row(participant: Participant, done: Mapping[str, Any]) -> ClientRow:
         price=dds["price"],
         payment=dds["payment"],
         predicted=dds["predicted_latency_s"],
+        corrected=dds["corrected_latency_s"][-1],
+        error_before=_error(dds["uncorrected_latency_s"], dds["measured_latency_s"]),
+        error_after=_error(dds["corrected_latency_s"], dds["measured_latency_s"]),
         measured=median(dds["measured_latency_s"]),
         local_only=median(local["measured_latency_s"]),
         edge_only=median(edge["measured_latency_s"]),
@@ -173,6 +182,13 @@ def client_row(participant: Participant, done: Mapping[str, Any]) -> ClientRow:
         outputs_match=all(r["outputs_match"] for r in results.values()),
         messages=dds["messages"],
     )
+
+
+def _error(predicted: Sequence[float], measured: Sequence[float]) -> float:
+    """Mean of |predicted / measured - 1| over the later half."""
+    half = len(measured) // 2
+    pairs = zip(predicted[half:], measured[half:], strict=True)
+    return fmean(abs(a / b - 1.0) for a, b in pairs)
 
 
 def run_document(run: Run, version: str) -> dict[str, Any]:
@@ -220,6 +236,8 @@ def _row_document(row: ClientRow) -> dict[str, Any]:
         "price": row.price,
         "payment": row.payment,
         "predicted_latency_s": row.predicted,
+        "corrected_latency_s": row.corrected,
+        "prediction_error": {"before": row.error_before, "after": row.error_after},
         "measured_latency_s": row.measured,
         "local_only_latency_s": row.local_only,
         "edge_only_latency_s": row.edge_only,

@@ -78,5 +78,5 @@ DEMO = Scenario(
     max_share=4.0,
     quantum="0.001",
     base_price=0.1,
-    inferences=2,
+    inferences=4,
 )

@@ -36,8 +36,9 @@ _MEMORY, _DECAY = 16, 0.9
 #: Spread of log ratios before there are enough of them, how many are enough, and the least.
 _DOUBT, _ENOUGH, _LEAST_SPREAD = 0.1, 5, 0.03
 #: CUSUM, in spreads: a residual counts at most _CLIP, less _SLACK; a sum above _ALARM is a
-#: change.  Two outliers in a row stay below it, four inferences in a row do not.
-_CLIP, _SLACK, _ALARM = 3.0, 1.0, 7.0
+#: change.  Two outliers in a row stay below it, four inferences in a row do not, so no more
+#: than those are known to be of the new level.
+_CLIP, _SLACK, _ALARM, _SHOWN = 3.0, 1.0, 7.0, 4
 #: A segment predicted to take less says nothing about its speed, s; no factor is larger.
 _SHORTEST, _LARGEST = 1e-7, 1e4
 
@@ -118,7 +119,8 @@ class Track:
         if max(rise, fall) <= _ALARM:
             spread = _spread(recent) if len(recent) >= _ENOUGH else self.spread
             return Track(recent, spread, rise, fall, rising, falling), False
-        return Track(recent[-(rising if rise > fall else falling) :], self.spread), True
+        since = min(rising if rise > fall else falling, _SHOWN)
+        return Track(recent[-since:], self.spread), True
 
 
 @dataclass(frozen=True, slots=True)

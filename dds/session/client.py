@@ -93,6 +93,11 @@ class ClientSession:
         return self._seen
 
     @property
+    def revision(self) -> int:
+        """Of its newest costs: 0 before there are any."""
+        return self._revision
+
+    @property
     def settlement(self) -> Settlement | None:
         """Its newest allocation, checked; in force until the session ends or the next one."""
         return self._settlement

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dds.errors import InvalidInput
 
-__all__ = ["CHUNK_BYTES", "ModelHeader", "ModelReceipt"]
+__all__ = ["CHUNK_BYTES", "ModelHeader", "ModelReceipt", "check_digest"]
 
 #: Largest piece of a model in one message, bytes.
 CHUNK_BYTES = 2**20
@@ -15,7 +15,8 @@ CHUNK_BYTES = 2**20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def _digest(where: str, value: str) -> None:
+def check_digest(where: str, value: str) -> None:
+    """Raises InvalidInput, naming the place, unless the value is a SHA-256 digest."""
     if not _DIGEST.fullmatch(value):
         raise InvalidInput(f"{where}: need a SHA-256 digest, 64 lower-case hexadecimal digits")
 
@@ -32,7 +33,7 @@ class ModelHeader:
     size: int
 
     def __post_init__(self) -> None:
-        _digest("model.digest", self.digest)
+        check_digest("model.digest", self.digest)
         if not 1 <= self.size < 2**63:
             raise InvalidInput(f"model.size is {self.size!r}; need the number of bytes, at least 1")
 
@@ -45,4 +46,4 @@ class ModelReceipt:
     known: bool
 
     def __post_init__(self) -> None:
-        _digest("receipt.digest", self.digest)
+        check_digest("receipt.digest", self.digest)

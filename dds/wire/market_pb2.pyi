@@ -328,6 +328,56 @@ class PutModelReply(_message.Message):
     known: bool
     def __init__(self, digest: _Optional[str] = ..., known: _Optional[bool] = ...) -> None: ...
 
+class ProfileModelRequest(_message.Message):
+    __slots__ = ("lease", "digest", "repeats")
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REPEATS_FIELD_NUMBER: _ClassVar[int]
+    lease: str
+    digest: str
+    repeats: int
+    def __init__(self, lease: _Optional[str] = ..., digest: _Optional[str] = ..., repeats: _Optional[int] = ...) -> None: ...
+
+class ProfileModelReply(_message.Message):
+    __slots__ = ("digest", "platform", "runtime", "groups", "whole", "kernels", "spread", "repeats", "known")
+    class Runtime(_message.Message):
+        __slots__ = ("threads", "optimisation")
+        THREADS_FIELD_NUMBER: _ClassVar[int]
+        OPTIMISATION_FIELD_NUMBER: _ClassVar[int]
+        threads: int
+        optimisation: str
+        def __init__(self, threads: _Optional[int] = ..., optimisation: _Optional[str] = ...) -> None: ...
+    class Group(_message.Message):
+        __slots__ = ("name", "operators", "seconds", "noise")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        OPERATORS_FIELD_NUMBER: _ClassVar[int]
+        SECONDS_FIELD_NUMBER: _ClassVar[int]
+        NOISE_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        operators: _containers.RepeatedScalarFieldContainer[int]
+        seconds: float
+        noise: float
+        def __init__(self, name: _Optional[str] = ..., operators: _Optional[_Iterable[int]] = ..., seconds: _Optional[float] = ..., noise: _Optional[float] = ...) -> None: ...
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PLATFORM_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
+    KERNELS_FIELD_NUMBER: _ClassVar[int]
+    SPREAD_FIELD_NUMBER: _ClassVar[int]
+    REPEATS_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    digest: str
+    platform: str
+    runtime: ProfileModelReply.Runtime
+    groups: _containers.RepeatedCompositeFieldContainer[ProfileModelReply.Group]
+    whole: float
+    kernels: float
+    spread: float
+    repeats: int
+    known: bool
+    def __init__(self, digest: _Optional[str] = ..., platform: _Optional[str] = ..., runtime: _Optional[_Union[ProfileModelReply.Runtime, _Mapping]] = ..., groups: _Optional[_Iterable[_Union[ProfileModelReply.Group, _Mapping]]] = ..., whole: _Optional[float] = ..., kernels: _Optional[float] = ..., spread: _Optional[float] = ..., repeats: _Optional[int] = ..., known: _Optional[bool] = ...) -> None: ...
+
 class StatusRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

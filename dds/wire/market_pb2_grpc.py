@@ -44,6 +44,11 @@ class MarketStub:
                 request_serializer=dds_dot_wire_dot_market__pb2.ModelChunk.SerializeToString,
                 response_deserializer=dds_dot_wire_dot_market__pb2.PutModelReply.FromString,
                 _registered_method=True)
+        self.ProfileModel = channel.unary_unary(
+                '/dds.market.v1.Market/ProfileModel',
+                request_serializer=dds_dot_wire_dot_market__pb2.ProfileModelRequest.SerializeToString,
+                response_deserializer=dds_dot_wire_dot_market__pb2.ProfileModelReply.FromString,
+                _registered_method=True)
         self.Status = channel.unary_unary(
                 '/dds.market.v1.Market/Status',
                 request_serializer=dds_dot_wire_dot_market__pb2.StatusRequest.SerializeToString,
@@ -69,6 +74,14 @@ class MarketServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ProfileModel(self, request, context):
+        """Measures a model that this lease has brought, at the server's runtime.  One measurement at a
+        time: RESOURCE_EXHAUSTED while another runs, with `grpc-retry-pushback-ms` in the trailers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Status(self, request, context):
         """What the market looks like now: public facts only.
         """
@@ -88,6 +101,11 @@ def add_MarketServicer_to_server(servicer, server):
                     servicer.PutModel,
                     request_deserializer=dds_dot_wire_dot_market__pb2.ModelChunk.FromString,
                     response_serializer=dds_dot_wire_dot_market__pb2.PutModelReply.SerializeToString,
+            ),
+            'ProfileModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProfileModel,
+                    request_deserializer=dds_dot_wire_dot_market__pb2.ProfileModelRequest.FromString,
+                    response_serializer=dds_dot_wire_dot_market__pb2.ProfileModelReply.SerializeToString,
             ),
             'Status': grpc.unary_unary_rpc_method_handler(
                     servicer.Status,
@@ -149,6 +167,33 @@ class Market:
             '/dds.market.v1.Market/PutModel',
             dds_dot_wire_dot_market__pb2.ModelChunk.SerializeToString,
             dds_dot_wire_dot_market__pb2.PutModelReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProfileModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/dds.market.v1.Market/ProfileModel',
+            dds_dot_wire_dot_market__pb2.ProfileModelRequest.SerializeToString,
+            dds_dot_wire_dot_market__pb2.ProfileModelReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,9 +41,9 @@ def test_a_device_that_flickers_does_not_flap() -> None:
 
 
 def test_a_change_during_the_rest_is_looked_at_afterwards() -> None:
-    # Slower at the 6th, so slow again at the 12th that the rest is not over when it is noticed.
-    _, due = watched([1.0] * 5 + [2.0] * 6 + [4.0] * 20)
-    assert due == [8, 16]
+    # Slower at the 11th, and again at the 17th: it is noticed before the rest is over.
+    _, due = watched([1.0] * 10 + [2.0] * 6 + [4.0] * 20)
+    assert due == [13, 21]
 
 
 @settings(deadline=None, max_examples=100)

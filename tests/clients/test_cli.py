@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from clients.agent import AgentConfig
 from clients.cli import build_parser, main, read_config
+from clients.config import AgentConfig
+from clients.slowdown import Slowdown
 from dds.costs import Link
 from dds.errors import InvalidInput
+from dds.profile.runtime import Runtime
 
 NEEDED = "--server s:1 --model zoo:squeezenet --uplink 8 --downlink 16"
 
@@ -23,7 +25,7 @@ def test_units_are_si_inside(tmp_path: Path) -> None:
         f"--inferences 2 --strategy dds,edge-only --seed 7 --cache {tmp_path}"
     )
     assert made.link == Link(1e6, 2e6, 0.02)
-    assert (made.slowdown, made.value_of_time) == (6.0, 2.0)
+    assert (made.slowdown, made.value_of_time) == (Slowdown(6.0), 2.0)
     assert (made.min_share, made.max_share) == (0.5, 4.0)
     assert (made.name, made.inferences, made.seed) == ("cam", 2, 7)
     assert made.strategies == ("dds", "edge-only")
@@ -34,7 +36,15 @@ def test_a_client_need_not_name_its_bounds() -> None:
     made = config("--no-cache")
     assert (made.min_share, made.max_share) == (0.0, math.inf)
     assert made.strategies == ("dds",)
+    assert made.runtime == Runtime()
     assert made.cache is None
+
+
+def test_measuring_has_budgets_and_the_device_a_runtime() -> None:
+    made = config("--optimise none --measure-cuts 500ms --measure-there 0")
+    assert made.runtime == Runtime(optimisation="none")
+    assert (made.measure_cuts, made.measure_there) == (0.5, 0.0)
+    assert config("--device-slowdown 6,12@20").slowdown == Slowdown(6.0, ((20, 12.0),))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +57,10 @@ def test_a_client_need_not_name_its_bounds() -> None:
         ("--strategy dds,dds", "none twice"),
         ("--inferences 0", "inferences"),
         ("--device-slowdown 0", "slowdown"),
+        ("--device-slowdown 6,12", "--device-slowdown"),
         ("--max-share many", "--max-share"),
+        ("--measure-cuts soon", "--measure-cuts"),
+        ("--measure-there -1", "measure_there"),
     ],
 )
 def test_wrong_flags_are_one_line(

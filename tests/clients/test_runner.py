@@ -6,7 +6,7 @@ import pytest
 from clients.runner import DeviceRun, DeviceRunner
 from dds.errors import InvalidInput
 from dds.model import load_model, zoo
-from dds.profile.runtime import random_inputs
+from dds.profile.runtime import Runtime, random_inputs
 
 
 class VirtualTime:
@@ -24,10 +24,10 @@ MODEL = zoo.build("shufflenet")
 INPUTS = random_inputs(load_model(MODEL), np.random.default_rng(0))
 
 
-def run(slowdown: float, *, paced: bool = True) -> tuple[DeviceRun, float]:
+def run(slowdown: float) -> tuple[DeviceRun, float]:
     time = VirtualTime()
-    runner = DeviceRunner(MODEL, slowdown, clock=time.clock, sleep=time.sleep)
-    done = asyncio.run(runner.run(INPUTS, paced=paced))
+    runner = DeviceRunner(MODEL, Runtime(), clock=time.clock, sleep=time.sleep)
+    done = asyncio.run(runner.run(INPUTS, slowdown))
     runner.close()
     return done, time.now - 10.0
 
@@ -41,12 +41,12 @@ def test_a_run_takes_slowdown_times_its_cpu_time(slowdown: float) -> None:
 
 
 def test_an_unpaced_run_does_not_wait() -> None:
-    _, moved = run(12.0, paced=False)
+    _, moved = run(0.0)
     assert moved == 0.0
 
 
 def test_pacing_does_not_change_the_outputs() -> None:
-    fast, _ = run(1.0, paced=False)
+    fast, _ = run(0.0)
     slow, _ = run(3.0)
     assert fast.outputs.keys() == slow.outputs.keys()
     assert all(np.array_equal(fast.outputs[name], slow.outputs[name]) for name in fast.outputs)
@@ -54,4 +54,4 @@ def test_pacing_does_not_change_the_outputs() -> None:
 
 def test_what_is_no_model_is_invalid_input() -> None:
     with pytest.raises(InvalidInput, match="no ONNX model"):
-        DeviceRunner(b"nonsense", 1.0)
+        DeviceRunner(b"nonsense", Runtime())

@@ -30,11 +30,16 @@ class Talker:
 
     def next(self, event: str) -> dict[str, Any]:
         """Read up to the next event of this kind."""
+        return self.until(event)[-1]
+
+    def until(self, event: str) -> list[dict[str, Any]]:
+        """Everything it says up to the next event of this kind."""
         assert self.process.stdout is not None
+        told = []
         for line in self.process.stdout:
-            found = json.loads(line)
-            if found["event"] == event:
-                return found
+            told.append(json.loads(line))
+            if told[-1]["event"] == event:
+                return told
         self.process.wait()
         assert self.process.stderr is not None
         raise AssertionError(f"no {event!r}: {self.process.stderr.read()}")

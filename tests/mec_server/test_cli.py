@@ -1,12 +1,14 @@
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
 from dds.errors import Infeasible, InvalidInput
 from dds.market.tariff import Barrier, Clearing, Flat, Linear, PiecewiseLinear, Power
 from dds.market.tariff_base import Tariff
+from dds.profile.runtime import Runtime, platform_fingerprint
 from mec_server.cli import build_parser, main, read_config
 from mec_server.config import Limits, ServerConfig
 
@@ -36,11 +38,15 @@ def test_flags_describe_the_server() -> None:
         *("--listen", "0.0.0.0:7", "--quantum", "0.01", "--quorum", "8", "--lease", "500ms"),
         *("--core", "raspberry-pi-4", "--core-slowdown", "4", "--workers", "3"),
         *("--max-model", "1MB", "--max-store", "2MB"),
+        *("--threads", "2", "--optimise", "basic", "--profiles", "kept"),
     )
     assert (made.listen, made.quorum, made.workers) == ("0.0.0.0:7", 8, 3)
     assert made.terms.quantum == Fraction(1, 100)
     assert (made.terms.core.name, made.terms.core.slowdown) == ("raspberry-pi-4", 4.0)
     assert "onnxruntime" in made.terms.core.platform
+    assert made.runtime == Runtime(2, "basic")
+    assert made.terms.core.platform == platform_fingerprint(Runtime(2, "basic"))
+    assert made.profiles == Path("kept")
     assert made.timing.lease == 0.5
     assert (made.limits.model_bytes, made.limits.store_bytes) == (10**6, 2 * 10**6)
 
@@ -57,6 +63,7 @@ def test_shares_may_be_continuous() -> None:
         ("--listen a:70000", "HOST:PORT"),
         ("--quorum 0", "quorum"),
         ("--workers 0", "workers"),
+        ("--threads 0", "threads"),
         ("--capacity lots", "--capacity"),
         ("--capacity 0", "capacity"),
         ("--quantum much", "--quantum"),

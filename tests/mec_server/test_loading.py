@@ -8,6 +8,7 @@ from onnx import TensorProto, helper
 
 from dds.errors import InvalidInput
 from dds.model import zoo
+from dds.profile.runtime import Runtime
 from dds.session.upload import ModelHeader
 from mec_server.config import Limits
 from mec_server.loading import load, receive
@@ -32,7 +33,7 @@ def digest(data: bytes) -> str:
 
 def test_a_sound_model_is_opened() -> None:
     data = zoo.build("squeezenet")
-    stored = load(data, digest(data), Limits())
+    stored = load(data, digest(data), Limits(), Runtime())
     assert stored.size == len(data)
     assert [(spec.dtype, spec.shape) for spec in stored.inputs] == [("float32", (1, 3, 224, 224))]
     assert [spec.shape for spec in stored.outputs] == [(1, 1000, 1, 1)]
@@ -40,19 +41,19 @@ def test_a_sound_model_is_opened() -> None:
 
 def test_bytes_of_another_digest_are_refused() -> None:
     with pytest.raises(InvalidInput, match="announced was"):
-        load(model(), digest(b"something else"), Limits())
+        load(model(), digest(b"something else"), Limits(), Runtime())
 
 
 def test_operators_nobody_vouches_for_are_refused() -> None:
     data = model(helper.make_node("Relu", ["x"], ["y"], domain="com.example"), domain="com.example")
     with pytest.raises(InvalidInput, match=r"com\.example"):
-        load(data, digest(data), Limits())
+        load(data, digest(data), Limits(), Runtime())
 
 
 def test_unused_strange_operator_sets_are_refused_too() -> None:
     data = model(domain="com.example")
     with pytest.raises(InvalidInput, match=r"com\.example"):
-        load(data, digest(data), Limits())
+        load(data, digest(data), Limits(), Runtime())
 
 
 def test_external_data_is_refused() -> None:
@@ -62,25 +63,25 @@ def test_external_data_is_refused() -> None:
     weight.external_data.add(key="location", value="/etc/hostname")
     data = made.SerializeToString()
     with pytest.raises(InvalidInput, match="external data"):
-        load(data, digest(data), Limits())
+        load(data, digest(data), Limits(), Runtime())
 
 
 @pytest.mark.parametrize("data", [b"", b"not a model", b"\x08\x07" * 50])
 def test_what_is_no_model_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidInput):
-        load(data, digest(data), Limits())
+        load(data, digest(data), Limits(), Runtime())
 
 
 def test_too_much_memory_is_refused_before_it_is_used() -> None:
     data = model(shape=(2**18,))
     with pytest.raises(InvalidInput, match=r"tensors take 2\.1 MB"):
-        load(data, digest(data), Limits(tensor_bytes=10**6))
+        load(data, digest(data), Limits(tensor_bytes=10**6), Runtime())
 
 
 def test_too_much_work_is_refused() -> None:
     data = zoo.build("squeezenet")
     with pytest.raises(InvalidInput, match="FLOP"):
-        load(data, digest(data), Limits(flops=1e6))
+        load(data, digest(data), Limits(flops=1e6), Runtime())
 
 
 def header(size: int) -> ModelHeader:

@@ -1,11 +1,12 @@
 import pytest
 
+from dds.model.graph import ModelGraph
 from mec_server.errors import Busy, UnknownModel
 from mec_server.store import ModelStore, StoredModel
 
 
 def model(digest: str, size: int = 10) -> StoredModel:
-    return StoredModel(digest, object(), (), (), size)
+    return StoredModel(digest, bytes(size), ModelGraph((), (), (), ()), object(), (), ())
 
 
 def store(room: int = 100) -> ModelStore:

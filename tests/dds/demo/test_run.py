@@ -74,6 +74,8 @@ def done_events(scenario: Scenario = PAIR) -> dict[str, dict[str, Any]]:
             "price": found.price,
             "payment": row["payment"],
             "predicted_latency_s": row["latency_s"],
+            "uncorrected_latency_s": [0.3, 0.3, 0.3],
+            "corrected_latency_s": [0.3, 0.3, 0.57],
             "measured_latency_s": [0.5, 0.7, 0.6],
             "rounds": found.rounds,
             "messages": found.rounds + 3,
@@ -102,6 +104,11 @@ def test_rows_are_medians_in_the_scenario_s_order(run: Run) -> None:
     assert [row.name for row in run.rows] == ["camera", "robot"]
     assert [row.measured for row in run.rows] == [0.6, 0.6]
     assert [row.local_only for row in run.rows] == [2.0, 2.0]
+    assert [row.corrected for row in run.rows] == [0.57, 0.57]
+    # Of the last two of three: 0.3 against 0.7 and 0.6; corrected 0.3 and 0.57 against those.
+    assert run.rows[0].error_before == pytest.approx((4 / 7 + 1 / 2) / 2)
+    assert run.rows[0].error_after == pytest.approx((4 / 7 + 1 / 20) / 2)
+    assert any("off by 53.6 % on average" in line for line in summary_lines(run))
     assert run.total <= PAIR.capacity
     assert run.failures == ()
 

@@ -89,7 +89,7 @@ def test_services_and_packages() -> None:
             "GRPCInferenceService",
             "ServerLive ServerReady ModelReady ServerMetadata ModelMetadata ModelInfer",
         ),
-        market_pb2: ("dds.market.v1", "Market", "Play PutModel Status"),
+        market_pb2: ("dds.market.v1", "Market", "Play PutModel ProfileModel Status"),
     }
     for module, (package, service, methods) in files.items():
         assert module.DESCRIPTOR.package == package

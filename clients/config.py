@@ -1,0 +1,68 @@
+"""What one ``mec-client`` is told, checked once at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clients.slowdown import Slowdown
+from dds.costs import Link
+from dds.errors import InvalidInput
+from dds.profile.runtime import Runtime
+
+__all__ = ["STRATEGIES", "AgentConfig", "Emit", "Pause"]
+
+STRATEGIES = ("dds", "local-only", "edge-only")
+
+#: Told of everything that happens, as one JSON object each.
+Emit = Callable[[Mapping[str, Any]], None]
+#: Waits until whoever runs several agents lets this one go on; told where it stands.
+Pause = Callable[[str, str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """One ``mec-client``.
+
+    model: ``zoo:NAME`` or a path; slowdown: seconds the device takes per second of CPU time
+    here; value_of_time: w, credits/s per s; min_share, max_share: cores; inferences: per
+    strategy; one_game: learn from inferences, but never ask for another game; runtime: of the
+    device; seed: of weights and inputs; repeats, budget (s): of the
+    profile; measure_cuts: seconds for measuring the best few cuts directly, 0 for none;
+    measure_there: longest that bringing the whole model to a server of another platform may
+    take, s, so that it can be measured there, 0 for never; cache: folder of measurements.
+
+    Raises InvalidInput for an unknown or repeated strategy and for numbers out of range.
+    """
+
+    name: str
+    model: str
+    slowdown: Slowdown
+    link: Link
+    value_of_time: float
+    min_share: float = 0.0
+    max_share: float = float("inf")
+    inferences: int = 3
+    strategies: tuple[str, ...] = ("dds",)
+    one_game: bool = False
+    runtime: Runtime = field(default_factory=Runtime)
+    seed: int = 0
+    repeats: int = 40
+    budget: float = 0.8
+    measure_cuts: float = 2.0
+    measure_there: float = 60.0
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        for strategy in self.strategies:
+            if strategy not in STRATEGIES:
+                raise InvalidInput(f"strategy {strategy!r} is not one of {', '.join(STRATEGIES)}")
+        if not self.strategies or len(set(self.strategies)) < len(self.strategies):
+            raise InvalidInput("strategies: need at least one, and none twice")
+        if self.inferences < 1:
+            raise InvalidInput(f"inferences is {self.inferences}; need at least 1")
+        for name in ("measure_cuts", "measure_there"):
+            if not 0.0 <= getattr(self, name) < float("inf"):
+                raise InvalidInput(f"{name} is {getattr(self, name)!r}; need seconds >= 0")

@@ -1,0 +1,98 @@
+"""Requests for a measurement, and measured profiles, as protobuf messages and back.
+
+As in :mod:`dds.wire.codec`, reading is safe on hostile input: the result passed its own checks,
+or InvalidInput names what is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+
+from dds.errors import InvalidInput
+from dds.profile.profile import RESOLUTION, Profile
+from dds.profile.runtime import Runtime
+from dds.session.profiling import ProfileRequest
+from dds.wire import market_pb2 as pb
+
+__all__ = [
+    "PUSHBACK_KEY",
+    "profile_from_proto",
+    "profile_to_proto",
+    "request_from_proto",
+    "request_to_proto",
+]
+
+#: Trailing metadata with which a gRPC server says after how many ms to ask again.
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+#: Most characters of a fingerprint, a level of optimisation or a name.
+_LONGEST = 1000
+
+
+def request_to_proto(request: ProfileRequest) -> pb.ProfileModelRequest:
+    """The request for a measurement."""
+    return pb.ProfileModelRequest(
+        lease=request.lease, digest=request.digest, repeats=request.repeats
+    )
+
+
+def request_from_proto(message: pb.ProfileModelRequest) -> ProfileRequest:
+    """The request for a measurement; raises InvalidInput for a malformed digest."""
+    return ProfileRequest(message.lease, message.digest, message.repeats)
+
+
+def profile_to_proto(profile: Profile, *, known: bool) -> pb.ProfileModelReply:
+    """A profile; known: it had been measured before."""
+    columns = (profile.operators, profile.groups, profile.seconds, profile.noise)
+    return pb.ProfileModelReply(
+        digest=profile.digest,
+        platform=profile.platform,
+        runtime=pb.ProfileModelReply.Runtime(
+            threads=profile.runtime.threads, optimisation=profile.runtime.optimisation
+        ),
+        groups=[
+            pb.ProfileModelReply.Group(name=name, operators=group, seconds=seconds, noise=noise)
+            for name, group, seconds, noise in zip(*columns, strict=True)
+        ],
+        whole=profile.whole,
+        kernels=profile.kernels,
+        spread=profile.spread,
+        repeats=profile.repeats,
+        known=known,
+    )
+
+
+def profile_from_proto(message: pb.ProfileModelReply) -> tuple[Profile, bool]:
+    """A profile, and whether it had been measured before.
+
+    Raises InvalidInput for anything that no measurement gives: times that are not finite and
+    above 0, groups that share an operator, an unknown optimisation.
+    """
+    for what, text in (("platform", message.platform), ("digest", message.digest)):
+        if len(text) > _LONGEST or not text.isprintable():
+            raise InvalidInput(
+                f"profile.{what}: need printable text of at most {_LONGEST} characters"
+            )
+    for what, least in (("whole", RESOLUTION), ("kernels", 0.0), ("spread", 0.0)):
+        value = getattr(message, what)
+        if not (math.isfinite(value) and value >= least):
+            raise InvalidInput(f"profile.{what} is {value!r}; need a finite number >= {least:g}")
+    if message.repeats < 1:
+        raise InvalidInput(f"profile.repeats is {message.repeats}; need at least 1")
+    groups = tuple(tuple(group.operators) for group in message.groups)
+    listed = [v for group in groups for v in group]
+    if len(set(listed)) < len(listed) or not all(groups):
+        raise InvalidInput("profile.groups: need every operator in one group, and none empty")
+    profile = Profile(
+        digest=message.digest,
+        platform=message.platform,
+        runtime=Runtime(message.runtime.threads, message.runtime.optimisation),
+        operators=tuple(group.name for group in message.groups),
+        groups=groups,
+        seconds=tuple(group.seconds for group in message.groups),
+        noise=tuple(group.noise for group in message.groups),
+        whole=message.whole,
+        kernels=message.kernels,
+        spread=message.spread,
+        repeats=message.repeats,
+    )
+    return profile, message.known

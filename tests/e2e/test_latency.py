@@ -1,0 +1,70 @@
+"""Knowing the latency, with real processes: slow-downs are noticed, strangers are measured."""
+
+from statistics import mean
+from typing import Any
+
+import pytest
+
+#: The device becomes three times slower at the 13th of 36 inferences.
+SLOWER, INFERENCES = 13, 36
+
+
+def error(inference: dict[str, Any], which: str) -> float:
+    """Of a prediction, relative to what was measured."""
+    return abs(inference[f"{which}_latency_s"] / inference["latency_s"] - 1.0)
+
+
+def test_a_device_that_slows_down_is_noticed_and_its_cut_changes(serve: Any, join: Any) -> None:
+    _, address = serve("--capacity", "2", "--core-slowdown", "2")
+    client = join(
+        *(address, "cam", "zoo:squeezenet", "--device-slowdown", f"4,12@{SLOWER}"),
+        *("--inferences", str(INFERENCES), "--max-share", "2"),
+    )
+    told = client.until("done")
+    inferences = [event for event in told if event["event"] == "inference"]
+    assert len(inferences) == INFERENCES
+    noticed = [e for e in told if e["event"] == "changed" and e["segment"] == "device"]
+    slowed = [event for event in noticed if event["index"] >= SLOWER - 1]
+    assert slowed
+    # Four inferences in a row show it.
+    assert slowed[0]["index"] <= SLOWER + 2
+    assert slowed[0]["after"] / slowed[0]["before"] == pytest.approx(3.0, rel=0.25)
+    # What the device keeps is less than before, and the market was asked again.
+    cuts = [event["cut"]["operators_on_device"] for event in told if event["event"] == "allocated"]
+    assert cuts[-1] < cuts[0]
+    assert any(event["again"] for event in told if event["event"] == "reconsidered")
+    late = [event for event in inferences if event["index"] > slowed[0]["index"]]
+    if cuts[-1]:
+        assert mean(error(e, "corrected") for e in late) < mean(
+            error(e, "uncorrected") for e in late
+        )
+    assert mean(error(event, "corrected") for event in late) < 0.25
+    assert told[-1]["strategies"]["dds"]["outputs_match"]
+
+
+def test_a_server_of_another_platform_measures_the_model_for_a_client(
+    serve: Any, join: Any
+) -> None:
+    _, address = serve("--capacity", "2", "--core-slowdown", "2", "--optimise", "all")
+    flags = ("--device-slowdown", "20", "--optimise", "none", "--uplink", "1000")
+    first = join(address, "first", "zoo:squeezenet", *flags).until("done")
+    (measured,) = [event for event in first if event["event"] == "measured there"]
+    assert not measured["known"]
+    (joined,) = [event for event in first if event["event"] == "joined"]
+    assert joined["server"] == "server's profile"
+    # Nothing is fused on the device: what is cut as one is what the server fuses.
+    (loaded,) = [event for event in first if event["event"] == "loaded"]
+    assert joined["groups"] < loaded["operators"]
+    assert first[-1]["strategies"]["dds"]["outputs_match"]
+    second = join(address, "second", "zoo:squeezenet", *flags).until("joined")
+    (measured,) = [event for event in second if event["event"] == "measured there"]
+    assert measured["known"]
+
+
+def test_a_client_that_may_not_upload_reckons_with_the_roofline(serve: Any, join: Any) -> None:
+    _, address = serve("--capacity", "2", "--optimise", "all")
+    flags = ("--device-slowdown", "20", "--optimise", "none", "--measure-there", "0")
+    told = join(address, "thrifty", "zoo:squeezenet", *flags).until("done")
+    (joined,) = [event for event in told if event["event"] == "joined"]
+    assert joined["server"] == "roofline"
+    assert told[-1]["strategies"]["dds"]["outputs_match"]
