@@ -1,0 +1,341 @@
+"""Are latencies right where they are used: at the cuts, after a model is really split.
+
+For each model of the zoo, on one thread with full graph optimisation:
+
+halves      At the cuts that are best for some link and some price (those of the hull that keep
+            something on either side) and at the articulation nearest the middle, both halves are
+            split off, loaded and timed.  Error: predicted over measured, less one; predicted
+            from the model's own profile and, with --predictor, by a learned predictor that
+            never saw the model.  Then 50 inferences teach the online correction, and the
+            20 that follow judge it.
+the chosen  For a device 8 times slower than the server's core, at those links from 1.1 to
+            1000 Mbit/s at which some cut inside the model is predicted within 30 % of the best:
+            profile, min-cut and a few direct measurements choose a cut.  Then all cuts at
+            articulations are measured afresh, and the chosen one is compared with the best of
+            them.  Cuts predicted over 1.5 times the best are left out, unless --all.
+
+Seconds are CPU seconds of this process, medians of runs that take turns.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from measuring import arguments, machine, machine_line, progress, text_table, write_json
+from numpy.typing import NDArray
+
+from dds.costs import Link
+from dds.cut import hull, make_cut, score
+from dds.cut.structure import blocks
+from dds.model import ModelGraph, load_model, zoo
+from dds.model.split import split
+from dds.predict.correction import Correction, Segment, Times
+from dds.predict.predictor import Predictor
+from dds.profile import Profile
+from dds.profile.cache import measured_profile
+from dds.profile.cuts import best_measured, near_cuts
+from dds.profile.platform import THIS_MACHINE, Platform
+from dds.profile.runtime import open_session, random_inputs, run
+
+Seconds = NDArray[np.float64]
+#: Operators of the fused graph on the device.
+Kept = tuple[int, ...]
+
+EXAMPLES = """  python benchmarks/cuts.py --json cuts.json
+  python benchmarks/cuts.py --models squeezenet resnet50 --predictor ~/.cache/dds/predictor
+  python benchmarks/cuts.py --quick"""
+#: Seconds the device takes per second of the server's core; the link's round trip, s.
+SLOWDOWN, RTT = 8.0, 0.005
+#: Mbit/s, up and down.
+LINKS = (1.1, 5.85, 18.88, 50.0, 100.0, 200.0, 500.0, 1000.0)
+#: Inferences that teach the correction, and that it is judged by.
+TAUGHT, JUDGED = 50, 20
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model, profiled; fused: the graph that is cut, with the seconds of its operators."""
+
+    data: bytes
+    graph: ModelGraph
+    profile: Profile
+    fused: ModelGraph
+    seconds: Seconds
+
+    @classmethod
+    def of(cls, name: str, seed: int) -> Subject:
+        """A model of the zoo, measured anew."""
+        data = zoo.build(name, seed=seed)
+        graph = load_model(data)
+        profile, _ = measured_profile(data, graph, budget=8.0)
+        fused = profile.fusion.fused(graph)
+        return cls(data, graph, profile, fused, profile.operator_times(fused))
+
+    def runs(self, budget: float) -> int:
+        """How many runs of the whole fit into so many seconds, 7 to 40."""
+        return max(7, min(40, int(budget / self.profile.whole)))
+
+    def prefixes(self) -> list[Kept]:
+        """The cuts before and after each articulation, and both ends."""
+        block = blocks(self.fused)
+        count = len(block)
+        ends = [v for v in range(1, count) if block[v] != block[v - 1]]
+        return [tuple(range(v)) for v in (0, *ends, count)]
+
+    def sums(self, kept: Kept, seconds: Seconds) -> tuple[float, float]:
+        """What the two halves take as sums over their operators."""
+        here = float(seconds[list(kept)].sum())
+        return here, float(seconds.sum()) - here
+
+
+class Halves:
+    """Both halves of a cut, split off and loaded; every call is one inference through them."""
+
+    def __init__(self, subject: Subject, kept: Kept) -> None:
+        graph = subject.graph
+        cut = make_cut(graph, subject.profile.fusion.expand(kept), np.zeros(len(graph.operators)))
+        parts = split(subject.data, graph, cut)
+        self._sessions = [
+            open_session(part) if part else None for part in (parts.device, parts.server)
+        ]
+        self._inputs = random_inputs(graph, np.random.default_rng(0))
+        self()
+
+    def __call__(self) -> tuple[float, float]:
+        """CPU seconds of the device's half and of the server's; 0 where there is none."""
+        values: dict[str, Any] = dict(self._inputs)
+        taken = [0.0, 0.0]
+        for side, session in enumerate(self._sessions):
+            if session is not None:
+                fed = {tensor.name: values[tensor.name] for tensor in session.get_inputs()}
+                outputs, taken[side] = run(session, fed)
+                values.update(outputs)
+        return taken[0], taken[1]
+
+
+def medians(times: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The median of either half."""
+    here, there = zip(*times, strict=True)
+    return statistics.median(here), statistics.median(there)
+
+
+# ---- halves --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Half:
+    """One half of one cut: seconds measured, and relative errors of what said so before.
+
+    picked: whether some link and price make this cut the best; corrected: of the profile
+    after 50 inferences, against those that followed.
+    """
+
+    model: str
+    groups: int
+    of: int
+    side: str
+    picked: bool
+    measured: float
+    profile: float
+    predictor: float | None
+    corrected: float
+
+
+def judge_halves(name: str, subject: Subject, learned: Seconds | None, most: int) -> list[Half]:
+    """Both halves of the hull's inner cuts, at most so many, and of a cut in the middle."""
+    count = len(subject.fused.operators)
+    found = hull(subject.fused, SLOWDOWN * subject.seconds, subject.seconds)
+    inner = [cut.on_device for cut in found.cuts if 0 < len(cut.on_device) < count]
+    picked = [inner[k] for k in np.unique(np.linspace(0, len(inner) - 1, most).astype(int))]
+    whole = subject.seconds.sum()
+    middle = min(
+        subject.prefixes(), key=lambda kept: abs(2 * subject.seconds[list(kept)].sum() - whole)
+    )
+    rows: list[Half] = []
+    for kept in dict.fromkeys([*picked, middle]):
+        halves = Halves(subject, kept)
+        times = [halves() for _ in range(TAUGHT + JUDGED)]
+        said = subject.sums(kept, subject.seconds)
+        correction = Correction()
+        for here, there in times[:TAUGHT]:
+            correction = correction.observe(Times(here, 0.0, there), Times(said[0], 0.0, said[1]))
+        better = correction.corrected(Times(said[0], 0.0, said[1]))
+        before, after = medians(times[:TAUGHT]), medians(times[TAUGHT:])
+        guessed = None if learned is None else subject.sums(kept, learned)
+        for side, segment in enumerate((Segment.DEVICE, Segment.SERVER)):
+            if not before[side] or said[side] < 1e-6:
+                continue
+            rows.append(
+                Half(
+                    name, len(kept), count, segment.value, kept in picked, before[side],
+                    said[side] / before[side] - 1.0,
+                    guessed and guessed[side] / before[side] - 1.0,
+                    better[segment] / after[side] - 1.0,
+                )
+            )  # fmt: skip
+    return rows
+
+
+# ---- the chosen cut ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A chosen cut against the best of all articulation cuts, measured afresh.
+
+    kept, best: operators of the fused graph on the device; predicted: latency of the chosen cut
+    by its profile, s; latency: measured, s; excess: over the best, relative; measured: how
+    many cuts were.
+    """
+
+    model: str
+    mbps: float
+    kept: int
+    best: int
+    of: int
+    predicted: float
+    latency: float
+    excess: float
+    measured: int
+
+
+def judge_choices(name: str, subject: Subject, every: bool, budget: float) -> list[Choice]:
+    """One choice for each link at which a cut inside the model comes near the best."""
+    count = len(subject.fused.operators)
+    slow = Platform(THIS_MACHINE.runtime, frequency=1.0 / SLOWDOWN)
+    device, prefixes = SLOWDOWN * subject.seconds, subject.prefixes()
+    fresh: dict[Kept, tuple[float, float]] = {}
+    choices = []
+    with tempfile.TemporaryDirectory() as kept_here:
+        for mbps in LINKS:
+            link = Link(mbps * 1e6 / 8, mbps * 1e6 / 8, RTT)
+            near = near_cuts(subject.fused, device, subject.seconds, link, 1.0)
+            if all(len(cut.on_device) in (0, count) for cut in near):
+                continue
+            expanded = [
+                make_cut(
+                    subject.graph,
+                    subject.profile.fusion.expand(cut),
+                    np.zeros(len(subject.graph.operators)),
+                )
+                for cut in near
+            ]
+            chosen = best_measured(
+                subject.data, subject.graph, expanded, link, 1.0, device=slow,
+                cache=Path(kept_here), budget=budget,
+            ).chosen  # fmt: skip
+            [picked] = [
+                cut.on_device
+                for cut in near
+                if subject.profile.fusion.expand(cut) == chosen.on_device
+            ]
+
+            def predicted(kept: Kept, link: Link = link) -> float:
+                cut = make_cut(subject.fused, kept, device)
+                return score(cut, subject.seconds, link).latency(1.0)
+
+            bound = 1.5 * min(map(predicted, prefixes))
+            tried = [kept for kept in prefixes if every or predicted(kept) <= bound]
+            for kept in dict.fromkeys([picked, *tried]):
+                if kept not in fresh:
+                    halves = Halves(subject, kept)
+                    fresh[kept] = medians([halves() for _ in range(subject.runs(budget / 4))])
+
+            def measured(kept: Kept, link: Link = link) -> float:
+                here, there = fresh[kept]
+                cut = make_cut(subject.fused, kept, np.zeros(count))
+                if len(kept) == count:
+                    return SLOWDOWN * here
+                moving = link.transfer_time(cut.uplink_bytes, cut.downlink_bytes)
+                return SLOWDOWN * here + moving + there
+
+            best = min(tried, key=measured)
+            latency = measured(picked)
+            choices.append(
+                Choice(name, mbps, len(picked), len(best), count, predicted(picked), latency,
+                       latency / measured(best) - 1.0, len(tried))
+            )  # fmt: skip
+    return choices
+
+
+# ---- the report ----------------------------------------------------------------------------
+
+
+def mean_error(errors: Sequence[float | None]) -> str:
+    """Mean and worst of absolute relative errors."""
+    known = [abs(error) for error in errors if error is not None]
+    return f"{statistics.mean(known):.1%}, worst {max(known):.0%}" if known else "-"
+
+
+def report(halves: Sequence[Half], choices: Sequence[Choice]) -> str:
+    """Tables, and the lines that answer the questions."""
+
+    def percent(error: float | None) -> str:
+        return "-" if error is None else f"{error:+.1%}"
+
+    head = ("model", "cut", "half", "measured ms", "profile", "predictor", "corrected")
+    rows = [
+        (h.model, f"{h.groups}/{h.of}{'' if h.picked else ' (middle)'}", h.side,
+         f"{1e3 * h.measured:.3g}", percent(h.profile), percent(h.predictor), percent(h.corrected))
+        for h in halves
+    ]  # fmt: skip
+    parts = [text_table(head, rows)]
+    for what, some in (("cuts that some link and price pick", [h for h in halves if h.picked]),
+                       ("all of them", halves)):  # fmt: skip
+        if some:
+            parts.append(
+                f"mean error of halves, {what}: profile {mean_error([h.profile for h in some])}; "
+                f"predictor {mean_error([h.predictor for h in some])}; "
+                f"corrected {mean_error([h.corrected for h in some])}"
+            )
+    head = ("model", "Mbit/s", "chosen", "best", "predicted ms", "measured ms", "over best", "of")
+    rows = [
+        (c.model, f"{c.mbps:g}", f"{c.kept}/{c.of}", f"{c.best}/{c.of}",
+         f"{1e3 * c.predicted:.4g}", f"{1e3 * c.latency:.4g}", percent(c.excess), str(c.measured))
+        for c in choices
+    ]  # fmt: skip
+    parts += ["", text_table(head, rows)]
+    worst: dict[str, float] = {}
+    for choice in choices:
+        worst[choice.model] = max(worst.get(choice.model, -1.0), choice.excess)
+    within = sum(excess <= 0.03 for excess in worst.values())
+    parts.append(f"the chosen cut is within 3 % of the best at every such link for {within} of "
+                 f"{len(worst)} models")  # fmt: skip
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = arguments(__doc__, EXAMPLES)
+    parser.add_argument("--models", nargs="+", default=list(zoo.NAMES), metavar="NAME",
+                        help="of the zoo (all nine)")  # fmt: skip
+    parser.add_argument("--predictor", type=Path, metavar="DIR",
+                        help="of this platform, from dds train-predictor")  # fmt: skip
+    parser.add_argument("--all", action="store_true", help="measure every articulation cut")
+    args = parser.parse_args()
+    models = ["squeezenet"] if args.quick else args.models
+    learned = Predictor.load(args.predictor) if args.predictor else None
+    found = machine("onnxruntime")
+    print(machine_line(found), flush=True)
+    halves: list[Half] = []
+    choices: list[Choice] = []
+    for name in models:
+        progress(f"{name} ...")
+        subject = Subject.of(name, args.seed)
+        times = None if learned is None else learned.operator_times(subject.fused)
+        halves += judge_halves(name, subject, times, 2 if args.quick else 6)
+        choices += judge_choices(name, subject, args.all, 2.0 if args.quick else 8.0)
+    print(report(halves, choices))
+    if args.json:
+        document: Mapping[str, object] = {"machine": found, "halves": halves, "choices": choices}
+        write_json(args.json, document)
+
+
+if __name__ == "__main__":
+    main()
