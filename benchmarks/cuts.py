@@ -273,12 +273,13 @@ def mean_error(errors: Sequence[float | None]) -> str:
     return f"{statistics.mean(known):.1%}, worst {max(known):.0%}" if known else "-"
 
 
-def report(halves: Sequence[Half], choices: Sequence[Choice]) -> str:
-    """Tables, and the lines that answer the questions."""
+def percent(error: float | None) -> str:
+    """A relative error with its sign."""
+    return "-" if error is None else f"{error:+.1%}"
 
-    def percent(error: float | None) -> str:
-        return "-" if error is None else f"{error:+.1%}"
 
+def halves_table(halves: Sequence[Half]) -> str:
+    """Every half, and the mean errors."""
     head = ("model", "cut", "half", "measured ms", "profile", "predictor", "corrected")
     rows = [
         (h.model, f"{h.groups}/{h.of}{'' if h.picked else ' (middle)'}", h.side,
@@ -286,28 +287,33 @@ def report(halves: Sequence[Half], choices: Sequence[Choice]) -> str:
         for h in halves
     ]  # fmt: skip
     parts = [text_table(head, rows)]
-    for what, some in (("cuts that some link and price pick", [h for h in halves if h.picked]),
-                       ("all of them", halves)):  # fmt: skip
+    picked = [half for half in halves if half.picked]
+    for what, some in (("cuts that some link and price pick", picked), ("all of them", halves)):
         if some:
             parts.append(
                 f"mean error of halves, {what}: profile {mean_error([h.profile for h in some])}; "
                 f"predictor {mean_error([h.predictor for h in some])}; "
                 f"corrected {mean_error([h.corrected for h in some])}"
             )
+    return "\n".join(parts)
+
+
+def choices_table(choices: Sequence[Choice]) -> str:
+    """Every choice, and for how many models all of them are within 3 % of the best."""
     head = ("model", "Mbit/s", "chosen", "best", "predicted ms", "measured ms", "over best", "of")
     rows = [
         (c.model, f"{c.mbps:g}", f"{c.kept}/{c.of}", f"{c.best}/{c.of}",
          f"{1e3 * c.predicted:.4g}", f"{1e3 * c.latency:.4g}", percent(c.excess), str(c.measured))
         for c in choices
     ]  # fmt: skip
-    parts += ["", text_table(head, rows)]
     worst: dict[str, float] = {}
     for choice in choices:
         worst[choice.model] = max(worst.get(choice.model, -1.0), choice.excess)
     within = sum(excess <= 0.03 for excess in worst.values())
-    parts.append(f"the chosen cut is within 3 % of the best at every such link for {within} of "
-                 f"{len(worst)} models")  # fmt: skip
-    return "\n".join(parts)
+    return (
+        f"{text_table(head, rows)}\nthe chosen cut is within 3 % of the best at every such link "
+        f"for {within} of {len(worst)} models"
+    )
 
 
 def main() -> None:
@@ -331,7 +337,7 @@ def main() -> None:
         times = None if learned is None else learned.operator_times(subject.fused)
         halves += judge_halves(name, subject, times, 2 if args.quick else 6)
         choices += judge_choices(name, subject, args.all, 2.0 if args.quick else 8.0)
-    print(report(halves, choices))
+    print(f"{halves_table(halves)}\n\n{choices_table(choices)}")
     if args.json:
         document: Mapping[str, object] = {"machine": found, "halves": halves, "choices": choices}
         write_json(args.json, document)
