@@ -8,6 +8,7 @@
 - ``dds.profile.measure``   a profile measured; ``child`` does it in a process that is slowed down
 - ``dds.profile.overhead``  what the profiler itself adds to kernel times
 - ``dds.profile.apart``     what a fused group costs where it is taken apart
+- ``dds.profile.cuts``      both halves of a cut measured, and the best of a few cuts chosen
 - ``dds.profile.cache``     profiles on disk, by model digest and platform
 
 This package touches the machine (clocks, files, a lock); the rest of ``dds`` does not.
