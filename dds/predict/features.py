@@ -4,11 +4,12 @@ Everything comes from the :class:`~dds.model.graph.ModelGraph` alone, so a model
 without weights and without running it.  Counts enter as ``log2(1 + x)``, because times and errors
 are ratios; kinds as how often each occurs among the operators that a runtime runs as one.  Three
 things are not of the operator but of the model around it: whether its neighbours keep tensors in
-the blocked layout of fast convolutions (a conversion costs as much as a small kernel), how many
-bytes were moved since its inputs were written, and, for matrix products, which read their weights
-once, how many one inference moves in all: it depends on both what caches still hold.  The latter
-is told in five steps only, because told exactly it would name the model that was measured, and a
-network learn how busy the machine was at that time.
+the blocked layout of fast convolutions (a conversion costs as much as a small kernel); how many
+bytes were moved since the producers of its inputs began, and how much the operator before computed;
+and, for matrix products, which read their weights once, how many bytes one inference moves in all:
+on these it depends what caches still hold.  The last is told in five steps only, because told
+exactly it would name the model that was measured, and a network learn how busy the machine was at
+that time.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ WORK: tuple[str, ...] = ("flops", "activation_bytes", "weight_bytes", "reordered
 
 _NUMBERS: tuple[str, ...] = (
     "flops", "macs", "bytes_in", "bytes_out", "weight_bytes", "reordered_in", "reordered_out",
-    "distance", "intensity", "kernel", "kernel_height", "stride", "groups",
+    "distance", "flops_before", "intensity", "kernel", "kernel_height", "stride", "groups",
     "channels_in", "channels_out", "points_in", "points_out", "depth", "parts", "inputs",
     "odd_channels_in", "odd_channels_out", "blocked", "cold",
 )  # fmt: skip
@@ -152,7 +153,8 @@ def features(graph: ModelGraph) -> Features:
 
     moved = bytes_in + bytes_out + weight_bytes
     before = np.concatenate(([0.0], np.cumsum(moved)))
-    since = size[reads] * (before[reader] - before[producer[reads] + 1])
+    # From when the producer started: what it reads displaces what it writes.
+    since = size[reads] * (before[reader] - before[np.maximum(producer[reads], 0)])
     distance = np.bincount(reader, since, minlength=count) / np.maximum(bytes_in, 1.0)
     cold = np.where(
         family == FAMILIES.index("product"),
@@ -167,7 +169,8 @@ def features(graph: ModelGraph) -> Features:
                 + np.column_stack(
                     (
                         flops, macs, bytes_in, bytes_out, weight_bytes, reordered_in,
-                        reordered_out, np.maximum(distance, 0.0), flops / np.maximum(moved, 1.0),
+                        reordered_out, np.maximum(distance, 0.0),
+                        np.append(0.0, flops[:-1]), flops / np.maximum(moved, 1.0),
                         kernel, kernel_height, stride, groups,
                         channels_in, channels_out, points[first_in], points[first_out],
                         macs / out_elements, occurrences[:, 0],
@@ -224,7 +227,9 @@ def _blocked(graph: ModelGraph, family: NDArray[np.int64], channels: Floats) -> 
         elif kind in able:
             blocked.append(True)
         else:
-            passes = operator.kind.split("+", 1)[0] in _BLOCKED_AS_GIVEN
+            first = operator.kind.split("+", 1)[0]
+            # Adding a constant is done in the plain layout; multiplying by one is not.
+            passes = first in _BLOCKED_AS_GIVEN and (first != "Add" or len(operator.inputs) > 1)
             blocked.append(passes and bool(before) and all(blocked[u] for u in before))
     return np.array(blocked)
 

@@ -10,7 +10,6 @@ displaced from the caches.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -18,10 +17,7 @@ from dds.errors import InvalidInput
 from dds.predict.blocks import BLOCKS, head, shrunk
 from dds.predict.sketch import Sketch
 
-__all__ = ["MODELS", "sweep", "sweep_model"]
-
-#: Models of a sweep unless the caller says otherwise: about three minutes on one core.
-MODELS = 160
+__all__ = ["sweep_model"]
 
 #: Sides of the pictures that blocks of classifiers work on, and channels at side 56.
 _SIDES = (
@@ -32,11 +28,6 @@ _MOST_ELEMENTS = 3_300_000
 _MOST_NODES = 70
 _FEWEST_MACS, _MOST_MACS = 3e6, 2.5e9
 _MOST_FC_WEIGHTS = 105_000_000
-
-
-def sweep(models: int = MODELS, *, seed: int = 0) -> Iterator[bytes]:
-    """The ONNX bytes of the sweep's models, one after another: see :func:`sweep_model`."""
-    return (sweep_model(number, seed=seed) for number in range(models))
 
 
 def sweep_model(number: int, *, seed: int = 0) -> bytes:
@@ -58,7 +49,7 @@ def sweep_model(number: int, *, seed: int = 0) -> bytes:
     while s.macs < wanted and len(s.nodes) < _MOST_NODES:
         block, _ = BLOCKS[int(rng.choice(len(BLOCKS), p=weights / weights.sum()))]
         x = block(s, x)
-        if math.prod(s.shapes[x]) > _MOST_ELEMENTS or rng.random() < 0.25:
+        if math.prod(s.shapes[x]) > _MOST_ELEMENTS or rng.random() < 0.4:
             x = shrunk(s, x)
     if rng.random() < 0.5:
         x = head(s, x, int(_log_uniform(rng, 1e4, _MOST_FC_WEIGHTS)))

@@ -15,8 +15,8 @@ import numpy as np
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
 from dds.model.importer import load_model
-from dds.predict.generator import MODELS, sweep_model
-from dds.predict.training import Sample
+from dds.predict.generator import sweep_model
+from dds.predict.training import MODELS, Sample
 from dds.profile.cache import measured_profile
 from dds.profile.kernels import match
 from dds.profile.platform import Platform

@@ -22,15 +22,19 @@ from dds.predict.network import Ensemble, Recipe
 from dds.predict.predictor import POOLED, Expert, Predictor
 from dds.profile.runtime import Runtime
 
-__all__ = ["Judgement", "Sample", "Trained", "calibrated", "judge", "train"]
+__all__ = ["MODELS", "Judgement", "Sample", "Trained", "calibrated", "judge", "train"]
 
 Floats = NDArray[np.float64]
+
+#: Generated models to measure unless the caller says otherwise: three minutes on one core.
+MODELS = 240
 
 _RUNTIME, _RECIPE = Runtime(), Recipe()
 #: A family of fewer rows is left to the pooled expert.
 _FEWEST_ROWS = 24
-#: Relative error that every measurement has, besides its noise; and the profiler's resolution, s.
-_FLOOR, _RESOLUTION = 0.05, 0.5e-6
+#: Relative error that does not count yet.  Were it smaller, the shortest operators, whose noise is
+#: largest, would be told by the longest of their family.
+_FLOOR = 0.2
 _COVERAGE = 0.9
 #: What is assumed of an expert that nothing was held out for.
 _UNKNOWN = Expert(roofline=(0.0,) * 5, spread=0.3, widen=2.0, rows=0)
@@ -185,13 +189,12 @@ class _Table:
         seen = [features(sample.graph) for sample in samples]
         seconds = np.concatenate([sample.seconds for sample in samples])
         noise = np.concatenate([sample.noise for sample in samples])
-        error = noise**2 + (_RESOLUTION / seconds) ** 2 + _FLOOR**2
         together = Features(
             values=np.concatenate([each.values for each in seen]),
             family=np.concatenate([each.family for each in seen]),
             work=np.concatenate([each.work for each in seen]),
         )
-        return cls(together, seconds, _FLOOR**2 / error)
+        return cls(together, seconds, _FLOOR**2 / (noise**2 + _FLOOR**2))
 
 
 def _expert(
