@@ -17,7 +17,7 @@ from dds.errors import DdsError
 __all__ = ["build_parser", "main"]
 
 #: Sub-commands in the order of ``dds --help``; each is a module of this package.
-COMMANDS = ("frontier", "solve", "profile", "demo", "verify")
+COMMANDS = ("frontier", "solve", "profile", "train", "predict", "demo", "verify")
 
 
 def build_parser() -> argparse.ArgumentParser:
