@@ -5,6 +5,7 @@
 - ``agent``     the whole story: every strategy in turn, outputs compared
 - ``trade``     one strategy in the market: join, upload, infer, play again
 - ``costs``     seconds per operator of both sides, to a frontier
+- ``measured``  the best few cuts, measured directly
 - ``served``    where the server's seconds come from
 - ``adapting``  when what was learned is worth another game
 - ``logbook``   what every inference returned and taught

@@ -6,14 +6,15 @@ apart; the pieces that come back are cuts of the model itself, ready to be split
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dds.costs import Link, Timing, operator_times
-from dds.cut.network import make_cut, score
+from dds.cut.network import make_cut
 from dds.cut.pieces import Cut, Frontier, Piece
 from dds.cut.solver import frontier
 from dds.model.fusion import Fusion
@@ -32,7 +33,8 @@ class Costs:
 
     graph: the model's; fusion: groups of its operators that are cut as one; device, server:
     seconds per operator of `graph`, on the device and on one sold core (the sum over a group is
-    what counts); link: between them.
+    what counts); link: between them; measured: (device seconds, server work) of cuts whose
+    halves were really run, by the operators on the device.
     """
 
     graph: ModelGraph
@@ -40,55 +42,77 @@ class Costs:
     device: Seconds
     server: Seconds
     link: Link
+    measured: Mapping[tuple[int, ...], tuple[float, float]] = field(default_factory=dict)
 
     @cached_property
     def fused(self) -> ModelGraph:
         """The graph that is cut."""
         return self.fusion.fused(self.graph)
 
+    def grouped(self, seconds: Seconds) -> Seconds:
+        """Seconds per operator of the fused graph."""
+        return np.array([seconds[list(group)].sum() for group in self.fusion.groups])
+
+    def cut(self, groups: Cut | Iterable[int]) -> Cut:
+        """A cut of the fused graph, or the groups on the device, as a cut of the model's own."""
+        return make_cut(self.graph, self.fusion.expand(groups), self.device)
+
     def frontier(self, correction: Correction | None = None) -> Frontier:
-        """Every piece that is best at some share, after what inferences have taught so far."""
-        device, server, link = self._corrected(correction)
+        """Every piece that is best at some share, after what inferences have taught so far.
+
+        Once some cuts were measured, the model is taken apart at no other: sums over operators
+        do not know what splitting costs, so cuts that were not measured would look too good.
+        """
+        learned = correction or Correction()
         # Once per client and game: importing numba would cost hundreds of times the search.
         found = frontier(
-            self.fused, self._grouped(device), self._grouped(server), link, engine="python"
+            self.fused,
+            self.grouped(self.device) * learned.factor(Segment.DEVICE),
+            self.grouped(self.server) * learned.factor(Segment.SERVER),
+            learned.corrected_link(self.link),
+            engine="python",
         )
-        return Frontier(tuple(self._expanded(piece, device) for piece in found.pieces))
+        cuts = [self.cut(piece.cut) for piece in found.pieces if piece.cut is not None]
+        if self.measured:
+            cuts = [cut for cut in cuts if not self.inside(cut)]
+            cuts += [make_cut(self.graph, on_device, self.device) for on_device in self.measured]
+        return Frontier(tuple(self._piece(cut, learned) for cut in cuts))
 
     def everything_on_server(self, correction: Correction | None = None) -> Piece:
         """The piece that keeps nothing on the device."""
-        device, server, link = self._corrected(correction)
-        return score(make_cut(self.graph, (), device), server, link)
+        return self._piece(make_cut(self.graph, (), self.device), correction or Correction())
+
+    def inside(self, cut: Cut) -> bool:
+        """Whether the cut takes the model apart: something on either side."""
+        return 0 < len(cut.on_device) < len(self.graph.operators)
 
     def times(self, cut: Cut, share: float) -> Times:
         """What the segments of an inference take, uncorrected; share in cores, any without work."""
-        there = np.ones(len(self.graph.operators), bool)
-        there[list(cut.on_device)] = False
-        offloads = bool(there.any())
-        work = float(self.server[there].sum())
+        local, work = self._seconds(cut)
+        offloads = len(cut.on_device) < len(self.graph.operators)
         return Times(
-            device=float(self.device[~there].sum()),
+            device=local,
             link=self.link.transfer_time(cut.uplink_bytes, cut.downlink_bytes) if offloads else 0.0,
-            server=work / share if work else 0.0,
+            server=work / share if offloads else 0.0,
         )
 
-    def _corrected(self, correction: Correction | None) -> tuple[Seconds, Seconds, Link]:
-        if correction is None:
-            return self.device, self.server, self.link
-        return (
-            self.device * correction.factor(Segment.DEVICE),
-            self.server * correction.factor(Segment.SERVER),
-            correction.corrected_link(self.link),
-        )
+    def _seconds(self, cut: Cut) -> tuple[float, float]:
+        """(L, W) of a cut, measured where it was."""
+        if cut.on_device in self.measured:
+            return self.measured[cut.on_device]
+        here = np.zeros(len(self.graph.operators), bool)
+        here[list(cut.on_device)] = True
+        return float(self.device[here].sum()), float(self.server[~here].sum())
 
-    def _grouped(self, seconds: Seconds) -> Seconds:
-        return np.array([seconds[list(group)].sum() for group in self.fusion.groups])
-
-    def _expanded(self, piece: Piece, device: Seconds) -> Piece:
-        """The same piece, its cut of the fused graph as one of the model's own."""
-        assert piece.cut is not None  # noqa: S101 -- a frontier of a graph has cuts
-        cut = make_cut(self.graph, self.fusion.expand(piece.cut), device)
-        return Piece(piece.base_latency, piece.server_work, cut)
+    def _piece(self, cut: Cut, learned: Correction) -> Piece:
+        """The piece of a cut, each segment times its factor."""
+        local, work = self._seconds(cut)
+        local, work = local * learned.factor(Segment.DEVICE), work * learned.factor(Segment.SERVER)
+        cut = replace(cut, local_time=local)
+        if len(cut.on_device) == len(self.graph.operators):
+            return Piece(local, 0.0, cut)
+        link = learned.corrected_link(self.link)
+        return Piece(local + link.transfer_time(cut.uplink_bytes, cut.downlink_bytes), work, cut)
 
 
 def per_operator(graph: ModelGraph, timing: Timing | Profile) -> Seconds:

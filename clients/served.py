@@ -12,6 +12,7 @@ import asyncio
 from clients.config import AgentConfig, Emit
 from clients.costs import Costs, per_operator
 from clients.errors import CallFailed
+from clients.measured import with_measured_cuts
 from clients.prepare import Prepared
 from clients.server import Server
 from dds.costs import Device
@@ -44,7 +45,12 @@ async def server_costs(
     device = per_operator(graph, own.scaled(config.slowdown.first))
     if core.platform == own.platform:
         there = per_operator(graph, own.scaled(core.slowdown))
-        return Costs(graph, own.fusion, device, there, config.link), "own profile"
+        costs = Costs(graph, own.fusion, device, there, config.link)
+        if config.measure_cuts:
+            costs = await asyncio.to_thread(
+                with_measured_cuts, config, prepared, costs, core.slowdown, emit
+            )
+        return costs, "own profile"
     if len(prepared.model) / config.link.uplink <= config.measure_there:
         measured = await _measured_there(prepared, server, lease, emit)
         if measured is not None:
