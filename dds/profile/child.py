@@ -15,14 +15,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from dds.errors import InternalError, InvalidInput
 from dds.model.graph import ModelGraph
-from dds.profile.measure import Report, measure_here
+from dds.profile.measure import Report, clock_of, measure_here
 from dds.profile.platform import Platform, die_with_parent, throttle
 from dds.profile.profile import Profile
 from dds.profile.runtime import Runtime
@@ -61,11 +60,12 @@ def measure_throttled(
                     pass
             child.wait()
         profile = _answer(folder, child.returncode)
-        return replace(
-            profile,
-            platform=platform.fingerprint,
-            kernels=profile.kernels / platform.duty,
-        )
+    if platform.runtime.threads == 1:
+        # It counted CPU seconds, which it gets for a part of the time.
+        stretched = profile.scaled(1.0 / platform.duty)
+    else:
+        stretched = replace(profile, kernels=profile.kernels / platform.duty)
+    return replace(stretched, platform=platform.fingerprint)
 
 
 @contextlib.contextmanager
@@ -125,7 +125,7 @@ def _main() -> None:
             request["repeats"],
             budget,
             lambda done, total: print(done, total, flush=True),
-            time.perf_counter,
+            clock_of(platform.runtime),
         )
     except InvalidInput as error:
         Path("refusal.txt").write_text(str(error), encoding="utf-8")

@@ -9,7 +9,7 @@ up to 37 %; another process on the same core makes single numbers several times 
 - what the profiler itself adds to it, about 3 µs, is taken off (:mod:`dds.profile.overhead`);
 - these are *shares* of the whole: they are scaled to the median of plain runs, without the
   profiler, of the model.  With one thread those are in *CPU time*, which is what a paced device
-  and a paced server spend; otherwise, and on an emulated platform, they are in wall time.
+  and a paced server spend; otherwise they are in wall time.
 
 Each group's noise is the standard error of its mean by the jackknife, and of counting whole
 microseconds.
@@ -34,9 +34,9 @@ from dds.profile.kernels import kernel_seconds, match
 from dds.profile.overhead import profiler_overhead
 from dds.profile.platform import THIS_MACHINE, Platform
 from dds.profile.profile import RESOLUTION, Profile
-from dds.profile.runtime import open_session, random_inputs
+from dds.profile.runtime import Runtime, open_session, random_inputs
 
-__all__ = ["Clock", "Report", "measure", "measure_here", "noise_of", "steady"]
+__all__ = ["Clock", "Report", "clock_of", "measure", "measure_here", "noise_of", "steady"]
 
 #: Told how many of how many runs are done, from none on.
 Report = Callable[[int, int], None]
@@ -72,8 +72,13 @@ def measure(
         from dds.profile.child import measure_throttled
 
         return measure_throttled(model, graph, platform, repeats, budget, report)
-    clock = time.thread_time if platform.runtime.threads == 1 else time.perf_counter
+    clock = clock_of(platform.runtime)
     return measure_here(model, graph, platform, repeats, budget, report, clock)
+
+
+def clock_of(runtime: Runtime) -> Clock:
+    """The clock of plain runs: CPU time if all is done in one thread, else wall time."""
+    return time.thread_time if runtime.threads == 1 else time.perf_counter
 
 
 def measure_here(

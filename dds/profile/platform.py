@@ -1,11 +1,13 @@
 """Several devices out of one machine.
 
 A :class:`Platform` is this machine with onnxruntime set in some way, allowed to run only a part
-of the time, its seconds stretched by a factor.  A model measured on it takes the time it takes a
-slower device whose operators keep this machine's proportions - up to what a pause does to caches.
+of the time, its seconds stretched by a factor: a slower device whose operators keep this machine's
+proportions, up to what a pause does to caches.
 
-The duty cycle stops and continues a process by signals, as a quota would: its wall clock goes on
-while it stands still, and what it takes gets longer by 1/duty on the average.
+The duty cycle stops and continues a process by signals, as a quota would.  With one thread, what
+counts is the CPU time of a process that is stopped all the time, divided by the duty: caches grown
+cold are in it, late wake-ups of the process that stops it are not.  With more threads it is the
+wall time, with both.
 """
 
 from __future__ import annotations

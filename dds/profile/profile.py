@@ -33,7 +33,7 @@ class Profile:
     in :class:`~dds.model.fusion.Fusion`; operators: the name of each group;
     seconds: what each takes, s, >= RESOLUTION, scaled to sum to `whole`; noise: relative
     standard error of each; whole: median of a plain run of the whole model, s, of CPU time with
-    one thread on this machine itself, else of wall time; kernels: what the profiled kernel times
+    one thread, else of wall time; kernels: what the profiled kernel times
     summed to before scaling, s; spread: (max - min) / median of the plain runs;
     repeats: runs behind each number.
 
