@@ -35,9 +35,12 @@ async def server_costs(
     lease: str,
     terms: Terms,
     emit: Emit,
+    *,
+    cuts: bool,
 ) -> tuple[Costs, str]:
     """The costs of this client at this server, and where the server's come from.
 
+    cuts: whether the model may be cut, so that measuring the best few cuts is worth while.
     The source is "own profile", "server's profile" or "roofline".  With a profile of both sides,
     operators that either runtime runs as one are cut as one.
     """
@@ -46,7 +49,7 @@ async def server_costs(
     if core.platform == own.platform:
         there = per_operator(graph, own.scaled(core.slowdown))
         costs = Costs(graph, own.fusion, device, there, config.link)
-        if config.measure_cuts:
+        if cuts and config.measure_cuts:
             costs = await asyncio.to_thread(
                 with_measured_cuts, config, prepared, costs, core.slowdown, emit
             )

@@ -59,8 +59,9 @@ class Trade:
             lease, terms = session.lease, session.terms
             assert lease is not None and terms is not None  # noqa: S101, PT018 -- it is admitted
             self._costs, source = await server_costs(
-                config, self._prepared, self._server, lease, terms, self._log.emit
-            )
+                config, self._prepared, self._server, lease, terms, self._log.emit,
+                cuts=self._strategy == "dds",
+            )  # fmt: skip
             client = self._client()
             points = [[p.base_latency, p.server_work] for p in client.frontier.pieces]
             self._emit("joined", capacity=terms.capacity, core=terms.core.name, server=source,

@@ -29,7 +29,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
             "device speeds and shaped links; play the allocation game to a Nash equilibrium over "
             "gRPC; run real split inferences, and local-only and edge-only ones to compare with."
         ),
-        epilog="Example: dds demo --tariff barrier --output out/barrier. Takes under a minute on "
+        epilog="Example: dds demo --tariff barrier --output out/barrier. Takes about 75 s on "
         "two cores. Exit code 1 when the certificate is refused, an output differs from the "
         "whole model's (rtol 1e-4, atol 1e-5) or more than the capacity is sold.",
     )

@@ -51,6 +51,7 @@ def client_command(
         *("--rtt", repr(link.rtt), "--value-of-time", repr(participant.value_of_time)),
         *("--max-share", repr(scenario.max_share), "--inferences", str(scenario.inferences)),
         *("--strategy", "dds,local-only,edge-only", "--step", "--one-game"),
+        *("--measure-cuts", "1"),
     ]
 
 

@@ -18,11 +18,13 @@ from clients.errors import CallFailed, MarketRefused
 from clients.player import Player
 from dds.cut.pieces import Frontier
 from dds.market.client import Client
+from dds.model import zoo
 from dds.session.client import ClientSession
 from dds.session.messages import Bid, Join
+from dds.session.profiling import ProfileRequest
 from dds.session.states import ClientState, MarketState
 from dds.session.upload import ModelHeader
-from dds.wire import codec, market_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc
+from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +211,61 @@ def test_a_bid_that_was_not_for_sale_ends_the_lease(address: str) -> None:
 
     with pytest.raises(MarketRefused, match="no such post"):
         asyncio.run(cheat())
+
+
+def asked(channel: Channel, lease: str, data: bytes) -> Awaitable[Any]:
+    return channel.profile_model(ProfileRequest(lease, digest(data)))
+
+
+def test_a_model_that_was_brought_is_measured_once(address: str) -> None:
+    model = doubling_model(1000)
+
+    async def use(channel: Channel, lease: str) -> None:
+        await channel.put_model(lease, digest(model), model)
+        found, known = await asked(channel, lease, model)
+        assert (found.digest, found.groups, known) == (digest(model), ((0,),), False)
+        assert found.seconds[0] > 0.0
+        assert await asked(channel, lease, model) == (found, True)
+        status = await channel.status()
+        assert found.platform == status.terms.core.platform
+
+    # Who measures before buying does not need a share.
+    in_market(address, use, buy=False)
+
+
+def test_only_who_has_a_lease_and_brought_the_model_has_it_measured(address: str) -> None:
+    stranger = refused(address, lambda c, _: asked(c, "no-such-lease", MODEL))
+    assert stranger.status == "PERMISSION_DENIED"
+    missing = refused(address, lambda c, lease: asked(c, lease, doubling_model(77)))
+    assert missing.status == "NOT_FOUND"
+    assert "call PutModel first" in str(missing)
+
+    async def malformed(channel: Channel, lease: str) -> None:
+        stub = market_pb2_grpc.MarketStub(channel._channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.ProfileModel(market_pb2.ProfileModelRequest(lease=lease, digest="?"))
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert "profile.digest" in caught.value.details()
+
+    in_market(address, malformed)
+
+
+def test_a_server_that_measures_another_model_says_when_to_ask_again(address: str) -> None:
+    slow, other = zoo.build("inception_v1"), doubling_model(78)
+
+    async def use(channel: Channel, lease: str) -> None:
+        for model in (slow, other):
+            await channel.put_model(lease, digest(model), model)
+        measuring = asyncio.ensure_future(asked(channel, lease, slow))
+        await asyncio.sleep(0.1)
+        with pytest.raises(CallFailed) as caught:
+            await asked(channel, lease, other)
+        assert caught.value.status == "RESOURCE_EXHAUSTED"
+        assert caught.value.retry_after == pytest.approx(5.0)
+        assert (await measuring)[0].digest == digest(slow)
+        assert (await asked(channel, lease, other))[0].digest == digest(other)
+
+    in_market(address, use, buy=False)
 
 
 def test_the_status_is_public(address: str) -> None:
