@@ -128,8 +128,10 @@ def _gradients(parameters: list[Singles], x: Singles, y: Singles, knee: float) -
     """Of the mean Huber loss of each member, in the order of the parameters."""
     weights, biases = tuple(parameters[::2]), tuple(parameters[1::2])
     sums = _forward(weights, biases, x)
-    error = (sums[-1][..., 0] - y) / np.float32(knee)
-    delta = np.clip(error, -1.0, 1.0)[..., None] / np.float32(y.shape[1])
+    # Relative error r = e^(said - y) - 1, whose slope is 1 + r; far off, it is kept in bounds.
+    ratio = np.exp(np.clip(sums[-1][..., 0] - y, -3.0, 1.0))
+    slope = np.clip((ratio - 1.0) / np.float32(knee), -1.0, 1.0) * ratio
+    delta = slope[..., None] / np.float32(y.shape[1])
     gradients: list[Singles] = []
     for layer in reversed(range(len(weights))):
         below = x if layer == 0 else _silu(sums[layer - 1])
