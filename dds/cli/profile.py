@@ -38,6 +38,9 @@ examples: the five slowest operators of ResNet-50; the same on a device a quarte
   dds profile zoo:resnet50 --top 5 --duty 25%
 """
 
+#: Kernels that sum to this much more than the model were disturbed.
+_BUSY = 0.15
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the sub-command to the parser of ``dds``."""
@@ -165,6 +168,8 @@ def _table(profile: Profile, fused: ModelGraph, apart: Sequence[float] | None, t
         f"spread {profile.spread:.0%}; kernels under the profiler sum to "
         f"{format_seconds(profile.kernels)}, {off:+.1%}"
     )
+    if off > _BUSY:
+        lines.append("these should be nearer: something else ran meanwhile; measure again")
     if apart:
         lines.append(
             f"taken apart, all fused kernels together take {format_seconds(sum(apart))} more"

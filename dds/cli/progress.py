@@ -22,11 +22,13 @@ class ProgressBar:
     def __init__(self, what: str, stream: TextIO) -> None:
         self._what = what
         self._stream = stream
-        self._started = time.monotonic()
+        self._started = 0.0
         self._drawn = -1
 
     def __call__(self, done: int, total: int) -> None:
         """Draw `done` of `total`; nothing is left on the line when all is done."""
+        if self._drawn < 0:
+            self._started = time.monotonic()
         full = _WIDTH * done // total if total else _WIDTH
         if done >= total:
             self.close()

@@ -7,8 +7,8 @@ what was measured is kept on disk.
 
 Halves run in turns, device, server, device, server, so that what disturbs the machine for a while
 disturbs both.  With one thread they are timed in CPU seconds, else by the wall clock.  A duty and
-a frequency below 1 stretch what was measured by 1/(duty x frequency); what pauses do to caches, which
-a profile on such a platform has in it, is not in these.
+a frequency below 1 stretch what was measured by 1/(duty x frequency); what pauses do to caches,
+which a profile on such a platform has in it, is not in these.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ The profiler times every kernel by the wall clock, in whole microseconds, and sl
 up to 37 %; another process on the same core makes single numbers several times too long.  So
 
 - one run warms up and is thrown away;
+- with one thread, a profiled run that took over 1.1 times its CPU time was disturbed, and another
+  is made, up to twice as many; if too few are left, the least disturbed quarter counts;
 - a kernel's time is the mean of its runs between the 10th and the 50th percentile: disturbed
   runs, which are long, do not count, and the mean tells tenths of a microsecond;
 - what the profiler itself adds to it, about 3 µs, is taken off (:mod:`dds.profile.overhead`);
@@ -21,7 +23,7 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,19 +32,30 @@ from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
-from dds.profile.kernels import kernel_seconds, match
+from dds.profile.kernels import Kernels, kernel_seconds, match
 from dds.profile.overhead import profiler_overhead
 from dds.profile.platform import THIS_MACHINE, Platform
 from dds.profile.profile import RESOLUTION, Profile
 from dds.profile.runtime import Runtime, open_session, random_inputs
 
-__all__ = ["Clock", "Report", "clock_of", "measure", "measure_here", "noise_of", "steady"]
+__all__ = [
+    "Clock",
+    "Report",
+    "clock_of",
+    "measure",
+    "measure_here",
+    "noise_of",
+    "steady",
+    "undisturbed",
+]
 
 #: Told how many of how many runs are done, from none on.
 Report = Callable[[int, int], None]
 #: Seconds since some moment.
 Clock = Callable[[], float]
 
+#: Wall over CPU time of a run that something else ran beside.
+_DISTURBED = 1.1
 #: The profiler's unit, s.
 _TICK = 1e-6
 
@@ -91,42 +104,23 @@ def measure_here(
     clock: Clock,
 ) -> Profile:
     """Profile in this process, which already has the platform's duty; `clock` times plain runs."""
-    inputs = random_inputs(graph, np.random.default_rng(0))
+    told = -1
+
+    def tell(done: int) -> None:
+        nonlocal told
+        if report and done > told:
+            report(done, 2 * repeats)
+            told = done
+
     overhead = profiler_overhead(platform.runtime)
-    with tempfile.TemporaryDirectory(prefix="dds-profile-") as folder:
-        optimised = Path(folder) / "graph.onnx"
-        session = open_session(
-            model, platform.runtime, profile=Path(folder) / "kernels", optimised=optimised
-        )
-        kernels = match(graph, onnx.load(optimised, load_external_data=False).graph)
-
-        def plain(offset: int) -> list[float]:
-            times: list[float] = []
-            end = time.monotonic() + budget / 2.0
-            while len(times) < repeats and (len(times) < 2 or time.monotonic() < end):
-                started = clock()
-                session.run(None, inputs)
-                times.append(clock() - started)
-                if report:
-                    report(offset + len(times), 2 * repeats)
-            return times
-
-        session.run(None, inputs)
-        if report:
-            report(0, 2 * repeats)
-        profiled = plain(0)
-        if report and len(profiled) < repeats:
-            report(repeats, 2 * repeats)
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-        whole = plain(repeats)
-    if report and len(whole) < repeats:
-        report(2 * repeats, 2 * repeats)
-    runs = kernel_seconds(events, kernels, 1 + len(profiled))[1:]
-    fused = kernels.fusion.fused(graph)
+    kernels, runs, whole = _take_runs(
+        model, graph, platform.runtime, repeats, budget / 2.0, tell, clock
+    )
     total = float(np.median(whole))
     added = overhead.added * np.array(kernels.counts())
     times = np.maximum(steady(runs) - added, max(overhead.least, RESOLUTION))
     seconds = np.maximum(times * (total / times.sum()), RESOLUTION) if len(times) else times
+    fused = kernels.fusion.fused(graph)
     return Profile(
         digest=graph.digest,
         platform=platform.fingerprint,
@@ -140,6 +134,66 @@ def measure_here(
         spread=(max(whole) - min(whole)) / total,
         repeats=len(whole),
     ).scaled(1.0 / platform.frequency)
+
+
+def _take_runs(
+    model: bytes,
+    graph: ModelGraph,
+    runtime: Runtime,
+    repeats: int,
+    budget: float,
+    tell: Callable[[int], None],
+    clock: Clock,
+) -> tuple[Kernels, NDArray[np.float64], list[float]]:
+    """The kernels, their seconds per run and group, and the seconds of each plain run."""
+    inputs = random_inputs(graph, np.random.default_rng(0))
+    with tempfile.TemporaryDirectory(prefix="dds-profile-") as folder:
+        optimised = Path(folder) / "graph.onnx"
+        session = open_session(
+            model, runtime, profile=Path(folder) / "kernels", optimised=optimised
+        )
+        kernels = match(graph, onnx.load(optimised, load_external_data=False).graph)
+        session.run(None, inputs)
+        tell(0)
+        slowed = _profiled_runs(lambda: session.run(None, inputs), repeats, budget, tell)
+        tell(repeats)
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    whole: list[float] = []
+    end = time.monotonic() + budget
+    while len(whole) < repeats and (len(whole) < 2 or time.monotonic() < end):
+        started = clock()
+        session.run(None, inputs)
+        whole.append(clock() - started)
+        tell(repeats + len(whole))
+    tell(2 * repeats)
+    runs = kernel_seconds(events, kernels, 1 + len(slowed))[1:]
+    return kernels, runs[undisturbed(slowed)] if runtime.threads == 1 else runs, whole
+
+
+def _profiled_runs(
+    once: Callable[[], object], repeats: int, budget: float, tell: Callable[[int], None]
+) -> list[float]:
+    """How much longer than its CPU time each run took, a ratio; until `repeats` are undisturbed."""
+    slowed: list[float] = []
+    quiet = 0
+    end = time.monotonic() + budget
+    while quiet < repeats and len(slowed) < 2 * repeats:
+        if len(slowed) >= 2 and time.monotonic() >= end:
+            break
+        wall, cpu = time.perf_counter(), time.thread_time()
+        once()
+        wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
+        slowed.append(wall / cpu if cpu > 0.0 else 1.0)
+        quiet += slowed[-1] <= _DISTURBED
+        tell(min(len(slowed), repeats))
+    return slowed
+
+
+def undisturbed(slowed: Sequence[float]) -> list[int]:
+    """Which runs to believe: those that were not disturbed, and a quarter of all in any case."""
+    order = sorted(range(len(slowed)), key=slowed.__getitem__)
+    least = max(2, len(slowed) // 4)
+    return [k for rank, k in enumerate(order) if rank < least or slowed[k] <= _DISTURBED]
 
 
 def steady(runs: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from dds.errors import InvalidInput
 from dds.model import load_model, zoo
-from dds.profile.measure import measure, measure_here, noise_of, steady
+from dds.profile.measure import measure, measure_here, noise_of, steady, undisturbed
 from dds.profile.platform import Platform
 from dds.profile.profile import RESOLUTION
 from dds.profile.runtime import OPTIMISATIONS, Runtime
@@ -160,6 +160,19 @@ def test_the_order_of_runs_does_not_count(counted: np.ndarray, random) -> None:
     order = list(range(len(runs)))
     random.shuffle(order)
     assert np.allclose(noise_of(runs), noise_of(runs[order]), rtol=1e-9)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(1.0, 3.0), min_size=1, max_size=40))
+def test_disturbed_runs_count_only_where_few_are_not(slowed: list[float]) -> None:
+    kept = undisturbed(slowed)
+    quiet = {k for k, ratio in enumerate(slowed) if ratio <= 1.1}
+    assert quiet <= set(kept)
+    assert len(set(kept)) == len(kept) >= min(len(slowed), max(2, len(slowed) // 4))
+    left = [ratio for k, ratio in enumerate(slowed) if k not in kept]
+    assert max(slowed[k] for k in kept) <= min(left, default=math.inf)
+    if set(kept) != quiet:
+        assert len(kept) == min(len(slowed), max(2, len(slowed) // 4))
 
 
 @pytest.mark.parametrize("scatter", [0.0, 0.01, 0.1])
