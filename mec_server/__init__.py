@@ -6,6 +6,7 @@
 - ``loading``   bytes from the wire to a model that may run
 - ``store``     models by digest
 - ``executor``  runs inferences at bought shares
+- ``profiling`` measures models for clients of another platform
 - ``errors``    what only a running server refuses
 - ``cli``       the ``mec-server`` command
 """

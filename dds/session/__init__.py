@@ -8,6 +8,7 @@
 - ``dds.session.client``    one client's side; ``answers`` is what it computes in private
 - ``dds.session.status``    public facts about a running market
 - ``dds.session.upload``    how the server-side part of a model travels
+- ``dds.session.profiling`` how a client has the server measure one
 
 No clock, no socket, no thread: the caller brings `now` (seconds, any monotone clock), carries
 messages, and calls ``tick(now)`` when ``next_timeout()`` has come.  A server of one market::

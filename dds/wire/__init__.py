@@ -1,9 +1,10 @@
 """The protocol as bytes: protobuf messages, gRPC stubs, one codec.
 
-- ``market.proto``          the game, model upload, status (package ``dds.market.v1``)
+- ``market.proto``          the game, models, status (package ``dds.market.v1``)
 - ``open_inference.proto``  the KServe Open Inference Protocol (package ``inference``)
 - ``*_pb2*``                stubs, written by ``python -m dds.wire.generate``
 - ``dds.wire.codec``        dataclasses of ``dds.session`` to protobuf and back
+- ``dds.wire.profiles``     measured profiles, to protobuf and back
 - ``dds.wire.tensors``      numpy arrays to Open Inference tensors and back
 
 Importing this package alone loads neither grpc nor protobuf; its modules do.
