@@ -115,7 +115,7 @@ def features(graph: ModelGraph) -> Features:
 
     def total(per_tensor: Floats, edges: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Floats:
         tensor, operator = edges
-        return np.bincount(operator, per_tensor[tensor], minlength=count)
+        return np.asarray(np.bincount(operator, per_tensor[tensor], minlength=count), np.float64)
 
     incoming, outgoing = (reads, reader), (makes, maker)
     bytes_in, bytes_out = total(size, incoming), total(size, outgoing)
@@ -140,7 +140,7 @@ def features(graph: ModelGraph) -> Features:
     depthwise = convolution & (groups == channels_in) & (groups == channels_out)
     family = np.where(depthwise, FAMILIES.index("depthwise"), family)
 
-    blocked = _blocked(graph, family, channels_out)
+    blocked = _blocked(graph, family, np.array((channels_in, channels_out, groups)))
     by_operator = np.append(blocked, False)  # what no operator produced is not blocked
     producer = np.array(graph.producer)
     plain_in = np.where(by_operator[producer], 0.0, size)
@@ -148,7 +148,6 @@ def features(graph: ModelGraph) -> Features:
     read_plain[reads[~blocked[reader]]] = True
     read_plain[list(graph.outputs)] = True
     reordered_in = blocked * total(plain_in, incoming)
-    # A convolution of few channels, as of a picture, reads the plain layout.
     reordered_in[(groups == 1) & (channels_in < _BLOCK)] = 0.0
     reordered_out = blocked * total(np.where(read_plain, size, 0.0), outgoing)
 
@@ -215,23 +214,31 @@ def _first(tensors: NDArray[np.int64], owner: NDArray[np.int64], count: int) -> 
     return first
 
 
-def _blocked(graph: ModelGraph, family: NDArray[np.int64], channels: Floats) -> NDArray[np.bool_]:
-    """Which operators write the blocked layout, where a runtime has one."""
+def _blocked(graph: ModelGraph, family: NDArray[np.int64], shape: Floats) -> NDArray[np.bool_]:
+    """Which operators write the blocked layout, where a runtime has one.
+
+    shape: rows of channels in, channels out and groups.  Convolutions and poolings convert what
+    they read, if their channels come in whole blocks; others work on blocks that they are given.
+    """
+    channels_in, channels_out, groups = shape
+    whole = channels_out % _BLOCK == 0
+    convolution = family == FAMILIES.index("convolution")
+    # A convolution of few channels, as of a picture, reads the plain layout.
+    whole &= ~convolution | (channels_in < _BLOCK) | (channels_in % _BLOCK == 0)
+    apart = (channels_in / groups % _BLOCK == 0) & (channels_out / groups % _BLOCK == 0)
+    whole &= (family != FAMILIES.index("grouped")) | apart
     able = {FAMILIES.index(name) for name in _BLOCKED_BY_ITSELF}
-    whole = channels % _BLOCK == 0
+    producer = graph.producer
     blocked: list[bool] = []
-    for operator, kind, fits, before in zip(
-        graph.operators, family.tolist(), whole.tolist(), graph.predecessors, strict=True
-    ):
-        if not fits:
-            blocked.append(False)
-        elif kind in able:
-            blocked.append(True)
-        else:
-            first = operator.kind.split("+", 1)[0]
-            # Adding a constant is done in the plain layout; multiplying by one is not.
-            passes = first in _BLOCKED_AS_GIVEN and (first != "Add" or len(operator.inputs) > 1)
-            blocked.append(passes and bool(before) and all(blocked[u] for u in before))
+    for operator, kind, fits in zip(graph.operators, family.tolist(), whole.tolist(), strict=True):
+        if not fits or kind in able:
+            blocked.append(fits)
+            continue
+        first = operator.kind.split("+", 1)[0]
+        # Adding a constant is done in the plain layout; multiplying by one is not.
+        passes = first in _BLOCKED_AS_GIVEN and (first != "Add" or len(operator.inputs) > 1)
+        given = [producer[t] for t in operator.inputs]
+        blocked.append(passes and bool(given) and all(u >= 0 and blocked[u] for u in given))
     return np.array(blocked)
 
 

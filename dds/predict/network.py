@@ -117,7 +117,7 @@ def _forward(
     weights: tuple[Singles, ...], biases: tuple[Singles, ...], x: Singles
 ) -> list[Singles]:
     """The sums of every layer, the last of which is the answer."""
-    sums = []
+    sums: list[Singles] = []
     for layer, (w, b) in enumerate(zip(weights, biases, strict=True)):
         x = x if layer == 0 else _silu(sums[-1])
         sums.append(x @ w + b)

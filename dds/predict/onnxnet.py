@@ -77,7 +77,7 @@ def ensembles_to_onnx(ensembles: Mapping[str, Ensemble]) -> bytes:
             x = add("Add", x, constant(b, f"{name}/b{layer}"), of=name, to=f"sum{layer}")
         last = constant(np.array([2]), f"{name}/last")
         add("Squeeze", x, last, of=name, to="log")
-        shape = [f"{name}_rows", len(ensemble.mean)]
+        shape: list[str | int | None] = [f"{name}_rows", len(ensemble.mean)]
         inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
         shape = [len(ensemble.weights[0]), f"{name}_rows"]
         outputs.append(helper.make_tensor_value_info(f"{name}/log", TensorProto.FLOAT, shape))

@@ -27,7 +27,7 @@ _ROUNDS = 8
 
 def evaluate(coefficients: Floats, work: Floats) -> Floats:
     """Seconds per row of `work`, shape (rows, columns); coefficients: shape (columns + 1,)."""
-    return np.maximum(coefficients[0] + work @ coefficients[1:], _LEAST)
+    return np.asarray(np.maximum(coefficients[0] + work @ coefficients[1:], _LEAST))
 
 
 def fit(work: Floats, seconds: Floats, weights: Floats) -> Floats:

@@ -36,6 +36,8 @@ _FEWEST_ROWS = 24
 #: largest, would be told by the longest of their family.
 _FLOOR = 0.2
 _COVERAGE = 0.9
+#: A family of fewer rows than this gets more weight decay, up to so many times as much.
+_MANY_ROWS, _STRICTEST = 1000, 10.0
 #: What is assumed of an expert that nothing was held out for.
 _UNKNOWN = Expert(roofline=(0.0,) * 5, spread=0.3, widen=2.0, rows=0)
 
@@ -204,6 +206,9 @@ def _expert(
     work, seconds, weights = table.seen.work[rows], table.seconds[rows], table.weights[rows]
     coefficients = roofline.fit(work, seconds, weights)
     ratio = np.log(seconds / roofline.evaluate(coefficients, work))
+    # Of few rows, networks learn by heart: they are held closer to the roofline.
+    stricter = min(_STRICTEST, max(1.0, _MANY_ROWS / len(rows)))
+    recipe = replace(recipe, decay=stricter * recipe.decay)
     ensemble = network.train(table.seen.values[rows], ratio, weights, rng, recipe)
     expert = replace(_UNKNOWN, roofline=tuple(coefficients.tolist()), rows=len(rows))
     return expert, ensemble

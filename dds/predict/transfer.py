@@ -56,11 +56,11 @@ def ridge(terms: Floats, target: Floats, weights: Floats) -> Floats:
     penalty = np.full(terms.shape[1], _RIDGE)
     penalty[0] = 1e-6
     robust = np.ones(len(target))
-    coefficients = np.zeros(terms.shape[1])
+    coefficients: Floats = np.zeros(terms.shape[1])
     for _ in range(_ROUNDS):
         # Scaled to a mean of one, so that the penalty is counted in measurements.
         each = weights * robust / max(float((weights * robust).mean()), 1e-12)
         gram = (terms * each[:, None]).T @ terms + np.diag(penalty)
-        coefficients = np.linalg.solve(gram, (terms * each[:, None]).T @ target)
+        coefficients = np.asarray(np.linalg.solve(gram, (terms * each[:, None]).T @ target))
         robust = 1.0 / np.maximum(np.abs(terms @ coefficients - target), _KNEE)
     return np.asarray(coefficients, np.float64)
