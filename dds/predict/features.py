@@ -82,7 +82,6 @@ _BLOCKED_AS_GIVEN = frozenset(
 
 #: From 2^22 bytes per inference on, caches lose weights from one inference to the next.
 _CACHE_BITS = 22.0
-_CARES_ABOUT_CACHES = [FAMILIES.index(name) for name in ("product", "view")]
 
 
 @dataclass(frozen=True)
@@ -157,7 +156,7 @@ def features(graph: ModelGraph) -> Features:
     since = size[reads] * (before[reader] - before[np.maximum(producer[reads], 0)])
     distance = np.bincount(reader, since, minlength=count) / np.maximum(bytes_in, 1.0)
     cold = np.where(
-        np.isin(family, _CARES_ABOUT_CACHES),
+        family == FAMILIES.index("product"),
         np.round(np.clip(np.log2(max(moved.sum(), 1.0)) - _CACHE_BITS, 0.0, 4.0)),
         0.0,
     )

@@ -27,7 +27,7 @@ class Recipe:
 
     members: of the ensemble; hidden: units per hidden layer; steps: of Adam; batch: rows per
     step; rate: the first learning rate, which falls to zero along a cosine; decay: weight decay
-    per unit of learning rate; knee: log error at which the loss turns from square to straight.
+    per unit of learning rate; knee: relative error at which the loss turns from square to straight.
     """
 
     members: int = 5
@@ -67,8 +67,8 @@ def train(
 ) -> Ensemble:
     """Networks that give `targets`, shape (rows,), from `values`, shape (rows, columns).
 
-    weights: how much each row counts, >= 0.  The loss is Huber's, so that what was disturbed
-    while it was measured does not lead astray.  Equal arguments give equal networks.
+    weights: how much each row counts, >= 0.  The loss is Huber's of the relative error
+    exp(said - target) - 1, so that what was disturbed while it was measured does not lead astray.  Equal arguments give equal networks.
     """
     mean, spread = values.mean(axis=0), values.std(axis=0)
     # A column that never varies says nothing, and must not speak up when it does later.
@@ -125,7 +125,7 @@ def _forward(
 
 
 def _gradients(parameters: list[Singles], x: Singles, y: Singles, knee: float) -> list[Singles]:
-    """Of the mean Huber loss of each member, in the order of the parameters."""
+    """Of the mean Huber loss of the relative error of each member, in the order of the parameters."""
     weights, biases = tuple(parameters[::2]), tuple(parameters[1::2])
     sums = _forward(weights, biases, x)
     # Relative error r = e^(said - y) - 1, whose slope is 1 + r; far off, it is kept in bounds.
