@@ -152,7 +152,8 @@ def judge_halves(name: str, subject: Subject, learned: Seconds | None, most: int
     count = len(subject.fused.operators)
     found = hull(subject.fused, SLOWDOWN * subject.seconds, subject.seconds)
     inner = [cut.on_device for cut in found.cuts if 0 < len(cut.on_device) < count]
-    picked = [inner[k] for k in np.unique(np.linspace(0, len(inner) - 1, most).astype(int))]
+    chosen = np.unique(np.linspace(0, len(inner) - 1, min(most, len(inner))).astype(int))
+    picked = [inner[k] for k in chosen]
     whole = subject.seconds.sum()
     middle = min(
         subject.prefixes(), key=lambda kept: abs(2 * subject.seconds[list(kept)].sum() - whole)
