@@ -55,7 +55,8 @@ def test_what_was_measured_is_what_the_market_plays(
     config: AgentConfig, prepared: Prepared, costs: Costs
 ) -> None:
     told: list[Any] = []
-    measured = with_measured_cuts(config, prepared, costs, CORE, told.append)
+    # A clock that stands still: the budget of all of them together does not end.
+    measured = with_measured_cuts(config, prepared, costs, CORE, told.append, clock=lambda: 0.0)
     (event,) = told
     assert event["event"] == "measured cuts"
     assert event["cuts"] == event["of"] == len(measured.measured)
