@@ -68,7 +68,8 @@ def train(
     """Networks that give `targets`, shape (rows,), from `values`, shape (rows, columns).
 
     weights: how much each row counts, >= 0.  The loss is Huber's of the relative error
-    exp(said - target) - 1, so that what was disturbed while it was measured does not lead astray.  Equal arguments give equal networks.
+    exp(said - target) - 1, so that what was disturbed while it was measured does not lead
+    astray.  Equal arguments give equal networks.
     """
     mean, spread = values.mean(axis=0), values.std(axis=0)
     # A column that never varies says nothing, and must not speak up when it does later.
@@ -125,7 +126,7 @@ def _forward(
 
 
 def _gradients(parameters: list[Singles], x: Singles, y: Singles, knee: float) -> list[Singles]:
-    """Of the mean Huber loss of the relative error of each member, in the order of the parameters."""
+    """Of each member's mean Huber loss of the relative error, in the order of the parameters."""
     weights, biases = tuple(parameters[::2]), tuple(parameters[1::2])
     sums = _forward(weights, biases, x)
     # Relative error r = e^(said - y) - 1, whose slope is 1 + r; far off, it is kept in bounds.

@@ -13,7 +13,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def train(folder: Path, *more: str) -> int:
     flags = ["--out", str(folder / "out"), "--cache", str(folder / "cache"), "--models", "4"]
-    return main(["train-predictor", *flags, "--budget", "0.1", *more])
+    return main(["train-predictor", *flags, "--budget", "60", *more])
 
 
 def test_training_tells_its_errors_and_measures_once(
