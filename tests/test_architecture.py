@@ -70,6 +70,7 @@ LAYERS = (
     ("errors",),
     ("units",),
     ("compiled",),
+    ("files",),
     ("model",),
     ("costs",),
     ("cut",),

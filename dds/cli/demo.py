@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dds.demo.run import Run
 from dds.errors import InvalidInput
+from dds.files import write_whole
 
 __all__ = ["add", "run"]
 
@@ -68,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     output = _directory(args.output)
     finished = _play(args.tariff, args.seed)
     document = run_document(finished, __version__)
-    _write(output / "run.json", json.dumps(document, indent=1, allow_nan=False) + "\n")
+    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    write_whole(output / "run.json", text.encode())
     draw(finished, output / "run.png")
     if args.json:
         print(json.dumps(document, allow_nan=False))
@@ -131,9 +133,3 @@ def _directory(path: Path) -> Path:
             f"--output {path}: {error.strerror}; name a writable directory"
         ) from None
     return path
-
-
-def _write(path: Path, text: str) -> None:
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 from pathlib import Path
 
 from dds.errors import InvalidInput
+from dds.files import write_whole
 from dds.market.document import Instance, read_market, report, solve
 from dds.market.equilibrium import Equilibrium
 from dds.units import format_seconds
@@ -73,16 +72,8 @@ def _read(name: str) -> bytes:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a temporary file beside it, then rename: never half a certificate."""
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text + "\n")
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_whole(path, f"{text}\n".encode())
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no such name"
         raise InvalidInput(f"--certificate {str(path)!r}: cannot be written: {reason}") from None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dds.demo.run import Run
+from dds.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +21,7 @@ _LOCAL, _EDGE, _DDS, _INK = "#999999", "#56b4e9", "#d55e00", "#222222"
 
 
 def draw(run: Run, path: Path) -> None:
-    """Write the picture of `run` to `path` as PNG (temporary file, then rename)."""
+    """Write the picture of `run` to `path` as PNG."""
     # matplotlib wants a writable home for its caches; without HOME a temporary one will do.
     if "HOME" not in os.environ:
         os.environ.setdefault("MPLCONFIGDIR", tempfile.mkdtemp(prefix="dds-matplotlib-"))
@@ -38,9 +40,9 @@ def draw(run: Run, path: Path) -> None:
         f"{run.total:.2f} sold at {run.price:.3g} credits/s per core, {verdict}",
         fontsize=11,
     )
-    unfinished = path.with_name(path.name + ".tmp")
-    figure.savefig(unfinished, dpi=150, format="png")
-    unfinished.replace(path)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=150, format="png")
+    write_whole(path, picture.getvalue())
 
 
 def _draw_latency(run: Run, axes: Axes) -> None:

@@ -13,7 +13,6 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
+from dds.files import write_whole
 from dds.model.graph import ModelGraph
 from dds.predict import roofline
 from dds.predict.features import COLUMNS, FAMILIES, WORK, Features, features
@@ -178,8 +178,8 @@ class Predictor:
         }
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
-            _replace(Path(folder) / _NETWORK, network)
-            _replace(Path(folder) / _JSON, (json.dumps(document, indent=1) + "\n").encode())
+            write_whole(Path(folder) / _NETWORK, network)
+            write_whole(Path(folder) / _JSON, (json.dumps(document, indent=1) + "\n").encode())
         except OSError as error:
             raise InvalidInput(f"cannot write the predictor to {folder}: {error}") from error
 
@@ -257,9 +257,3 @@ def _read(path: Path, most: int) -> bytes:
     if len(data) > most:
         raise InvalidInput(f"{path}: more than {most} bytes is no predictor")
     return data
-
-
-def _replace(path: Path, data: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        file.write(data)
-    Path(file.name).replace(path)

@@ -1,8 +1,7 @@
 """Profiles on disk, so that a model is measured once per machine.
 
-One file per model digest, input shapes and platform, written to a temporary name and renamed,
-so a reader never sees half of one.  A lock lets one process measure at a time: two that measure
-together slow each other down and are both wrong.
+One file per model digest, input shapes and platform.  A lock lets one process measure at a time:
+two that measure together slow each other down and are both wrong.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dds.errors import InvalidInput
+from dds.files import write_whole
 from dds.model.graph import ModelGraph
 from dds.profile.measure import Report, measure
 from dds.profile.platform import THIS_MACHINE, Platform
@@ -96,11 +96,7 @@ def write_kept(path: Path, text: str) -> None:
     """Write or replace the file; a cache that cannot be written only costs time later."""
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, suffix=".part", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(text)
-        Path(file.name).replace(path)
+        write_whole(path, text.encode())
 
 
 @contextlib.contextmanager
