@@ -12,22 +12,14 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from dds.errors import InvalidInput
-from dds.model.graph import ModelGraph, Operator
+from dds.model.graph import ModelGraph, Operator, Sides
 
-__all__ = ["Fusion", "Link"]
+__all__ = ["Fusion", "Pair"]
 
 #: Two operators, by index, that run as one.
-Link = tuple[int, int]
-
-
-class _Sides(Protocol):
-    """What :meth:`Fusion.expand` needs of a cut; a :class:`dds.cut.Cut` has it."""
-
-    @property
-    def on_device(self) -> Sequence[int]: ...
+Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -48,19 +40,19 @@ class Fusion:
         return cls(tuple((v,) for v in range(len(graph.operators))))
 
     @classmethod
-    def joined(cls, graph: ModelGraph, links: Iterable[Link]) -> Fusion:
-        """The finest fusion in which the two operators of every link are together.
+    def joined(cls, graph: ModelGraph, pairs: Iterable[Pair]) -> Fusion:
+        """The finest fusion in which the two operators of every pair are together.
 
         Groups that a path leaves and enters again become one, so that the fused graph has no
-        cycle.  Raises InvalidInput for a link to an operator that `graph` does not have.
+        cycle.  Raises InvalidInput for a pair with an operator that `graph` does not have.
         """
         count = len(graph.operators)
         parent = list(range(count))
-        for link in links:
-            for v in link:
+        for pair in pairs:
+            for v in pair:
                 if not 0 <= v < count:
                     raise InvalidInput(f"fusion: operator {v} is not among the {count}")
-            low, high = sorted((_root(parent, link[0]), _root(parent, link[1])))
+            low, high = sorted(_root(parent, v) for v in pair)
             parent[high] = low
         label = [_root(parent, v) for v in range(count)]
         label = _acyclic(graph, label)
@@ -109,7 +101,7 @@ class Fusion:
             digest=graph.digest,
         )
 
-    def expand(self, cut: _Sides | Iterable[int]) -> tuple[int, ...]:
+    def expand(self, cut: Sides | Iterable[int]) -> tuple[int, ...]:
         """The operators of the model that a cut of the fused graph keeps on the device.
 
         cut: a :class:`dds.cut.Cut` of the fused graph, or the indices of its operators.

@@ -7,12 +7,23 @@ could cross a cut.  Operators stand in a topological order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 from dds.errors import InvalidInput
 
-__all__ = ["ModelGraph", "Operator", "Tensor"]
+__all__ = ["ModelGraph", "Operator", "Sides", "Tensor"]
+
+
+class Sides(Protocol):
+    """Which side each operator runs on; a :class:`dds.cut.Cut` says so."""
+
+    @property
+    def on_device(self) -> Sequence[int]:
+        """Indices of the operators on the device, closed under predecessors."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,28 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import onnx
 
 from dds.errors import InvalidInput
 from dds.model.dataflow import Dataflow, dataflow
-from dds.model.graph import ModelGraph
+from dds.model.graph import ModelGraph, Sides
 from dds.model.onnxfile import OnnxFile, assemble, open_onnx
 from dds.model.shapes import tensor_type
 
-__all__ = ["Sides", "SplitModel", "split"]
+__all__ = ["SplitModel", "split"]
 
 Value = TypeVar("Value")
-
-
-class Sides(Protocol):
-    """Which side each operator runs on; a :class:`dds.cut.Cut` says so."""
-
-    @property
-    def on_device(self) -> Sequence[int]:
-        """Indices of the operators on the device, closed under predecessors."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from dds.costs.roofline import Timing, operator_times, server_times
 from dds.cut import Cut, make_cut, min_cut, score
 from dds.cut.structure import blocks
 from dds.errors import InvalidInput
-from dds.model.graph import ModelGraph
-from dds.model.split import Sides, split
+from dds.model.graph import ModelGraph, Sides
+from dds.model.split import split
 from dds.profile.cache import kept_key, one_at_a_time, write_kept
 from dds.profile.platform import THIS_MACHINE, Platform
 from dds.profile.runtime import Runtime, open_session, random_inputs, run

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from dds.errors import InternalError
 from dds.model.dataflow import bodies
-from dds.model.fusion import Fusion, Link
+from dds.model.fusion import Fusion, Pair
 from dds.model.graph import ModelGraph
 from dds.profile.weights import node_number
 
@@ -91,7 +91,7 @@ def match(graph: ModelGraph, optimised: onnx.GraphProto) -> Kernels:
     copies out of it, for the kernel that makes what they copy.
     """
     kernels = _Matching(graph, optimised.node)
-    fusion = Fusion.joined(graph, kernels.links())
+    fusion = Fusion.joined(graph, kernels.pairs())
     label = {v: g for g, group in enumerate(fusion.groups) for v in group}
     named: dict[str, int] = {}
     unnamed: dict[str, list[int]] = {}
@@ -125,7 +125,7 @@ class _Matching:
         self.computed = set(graph.inputs)
         self.anchors = [self._anchor(kernel) for kernel in kernels]
 
-    def links(self) -> Iterator[Link]:
+    def pairs(self) -> Iterator[Pair]:
         """Pairs of operators that run as one."""
         # Per operator that no kernel is named after: an operator of each kernel it may be in.
         homes: dict[int, set[int]] = {v: set() for v in range(len(self._graph.operators))}

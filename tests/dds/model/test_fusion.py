@@ -17,7 +17,7 @@ from dds.testing import closed_sets, graphs
 
 
 @st.composite
-def links_of(draw: st.DrawFn, graph: ModelGraph) -> list[tuple[int, int]]:
+def pairs_of(draw: st.DrawFn, graph: ModelGraph) -> list[tuple[int, int]]:
     """Pairs of operators, any pairs at all."""
     count = len(graph.operators)
     if not count:
@@ -29,7 +29,7 @@ def links_of(draw: st.DrawFn, graph: ModelGraph) -> list[tuple[int, int]]:
 @st.composite
 def fusions(draw: st.DrawFn) -> tuple[ModelGraph, list[tuple[int, int]], Fusion]:
     graph = draw(graphs(max_operators=9))
-    pairs = draw(links_of(graph))
+    pairs = draw(pairs_of(graph))
     return graph, pairs, Fusion.joined(graph, pairs)
 
 
@@ -104,9 +104,9 @@ def test_the_closed_sets_of_the_fused_graph_are_those_that_take_no_group_apart(d
 
 @settings(deadline=None)
 @given(fusions(), st.data())
-def test_joining_two_is_joining_all_their_links(drawn, data) -> None:
+def test_joining_two_is_joining_all_their_pairs(drawn, data) -> None:
     graph, pairs, first = drawn
-    more = data.draw(links_of(graph))
+    more = data.draw(pairs_of(graph))
     second = Fusion.joined(graph, more)
     both = first.join(graph, second)
     assert both == second.join(graph, first) == Fusion.joined(graph, pairs + more)
