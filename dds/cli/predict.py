@@ -50,12 +50,12 @@ def run(args: argparse.Namespace) -> int:
     from dds.model import load_model, zoo
     from dds.predict.features import features
     from dds.predict.predictor import Predictor
-    from dds.predict.sweep import fused_graph
+    from dds.profile.kernels import runtime_fusion
 
     predictor = Predictor.load(args.predictor)
     model = zoo.read(args.model)
     graph = load_model(model, shapes=model_shapes(args))
-    graph = fused_graph(model, graph, predictor.runtime)
+    graph = runtime_fusion(model, graph, predictor.runtime).fused(graph)
     prediction = predictor.predict(features(graph))
     if args.json:
         print(json.dumps(_document(predictor, prediction, graph), indent=2))

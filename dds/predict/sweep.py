@@ -6,40 +6,23 @@ on where it stopped, and another training run only reads.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
+import math
 from pathlib import Path
 
 import numpy as np
 
 from dds.errors import InvalidInput
-from dds.model.graph import ModelGraph
 from dds.model.importer import load_model
 from dds.predict.generator import sweep_model
 from dds.predict.training import MODELS, Sample
 from dds.profile.cache import measured_profile
-from dds.profile.kernels import match
+from dds.profile.measure import Report
 from dds.profile.platform import Platform
-from dds.profile.runtime import Runtime, open_session
 
-__all__ = ["REPEATS", "fused_graph", "measured_sample", "measured_sweep"]
+__all__ = ["REPEATS", "measured_sample", "measured_sweep"]
 
 #: Runs per model of the sweep: an operator's noise costs more than a model fewer.
 REPEATS = 8
-
-
-def fused_graph(model: bytes, graph: ModelGraph, runtime: Runtime) -> ModelGraph:
-    """What the runtime makes of the model, as a graph of the operators that it runs as one.
-
-    Loads the model, but does not run it.  Raises InvalidInput when onnxruntime refuses it.
-    """
-    import onnx
-
-    with tempfile.TemporaryDirectory(prefix="dds-predict-") as folder:
-        path = Path(folder) / "graph.onnx"
-        open_session(model, runtime, optimised=path)
-        optimised = onnx.load(path, load_external_data=False).graph
-    return match(graph, optimised).fusion.fused(graph)
 
 
 def measured_sample(
@@ -48,7 +31,7 @@ def measured_sample(
     platform: Platform,
     cache: Path | None,
     repeats: int = REPEATS,
-    budget: float = float("inf"),
+    budget: float = math.inf,
 ) -> Sample:
     """The profile of one model on `platform`, from `cache` or measured, as a sample.
 
@@ -70,7 +53,7 @@ def measured_sweep(
     seed: int = 0,
     repeats: int = REPEATS,
     budget: float = 1.0,
-    report: Callable[[int, int], None] | None = None,
+    report: Report | None = None,
 ) -> list[Sample]:
     """Samples of the sweep's models on `platform`: about three minutes, less what is cached.
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from dds.errors import InternalError, InvalidInput
 from dds.model.graph import ModelGraph
-from dds.profile.measure import Report, clock_of, measure_here
+from dds.profile.measure import Report, measure_here
 from dds.profile.platform import Platform, die_with_parent, throttle
 from dds.profile.profile import Profile
 from dds.profile.runtime import Runtime
@@ -125,7 +125,6 @@ def _main() -> None:
             request["repeats"],
             budget,
             lambda done, total: print(done, total, flush=True),
-            clock_of(platform.runtime),
         )
     except InvalidInput as error:
         Path("refusal.txt").write_text(str(error), encoding="utf-8")

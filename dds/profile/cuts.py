@@ -217,15 +217,9 @@ class _Half:
 
     def __init__(self, part: bytes | None, runtime: Runtime) -> None:
         self._session = open_session(part, runtime) if part else None
-        self._cpu = runtime.threads == 1
 
     def run(self, inputs: dict[str, Any]) -> tuple[dict[str, Any], float]:
-        if self._session is None:
-            return {}, 0.0
-        started = time.perf_counter()
-        outputs, cpu = run(self._session, inputs)
-        wall = time.perf_counter() - started
-        return outputs, cpu if self._cpu else wall
+        return run(self._session, inputs) if self._session else ({}, 0.0)
 
 
 def repeat(

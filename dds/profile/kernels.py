@@ -17,9 +17,12 @@ An operator that none of this finds was optimised away, or is one of a kernel's 
 from __future__ import annotations
 
 import itertools
+import json
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,9 +33,21 @@ from dds.errors import InternalError
 from dds.model.dataflow import bodies
 from dds.model.fusion import Fusion, Pair
 from dds.model.graph import ModelGraph
+from dds.profile.runtime import Runtime, open_session
 from dds.profile.weights import node_number
 
-__all__ = ["Kernels", "kernel_seconds", "match"]
+__all__ = [
+    "Kernels",
+    "durations",
+    "kernel_seconds",
+    "match",
+    "profiler_events",
+    "read_kernels",
+    "runtime_fusion",
+]
+
+#: What onnxruntime's profiler tells of one interval.
+Event = Mapping[str, Any]
 
 _BLOCKED = re.compile(r"(.+?)_nchwc(?:_token_\d+)?$")
 _REPLACED = re.compile(r"(.+)_(?:bn|mul|add)$")
@@ -82,6 +97,22 @@ class Kernels:
             for k, group in zip(sorted(numbers), self.unnamed[kind], strict=False):
                 found[f"{kind}_{k}"] = group
         return found
+
+
+def runtime_fusion(model: bytes, graph: ModelGraph, runtime: Runtime) -> Fusion:
+    """Which operators of the ONNX bytes `model`, whose graph is `graph`, this runtime runs as one.
+
+    Loads the model, but does not run it.  Raises InvalidInput when onnxruntime refuses it.
+    """
+    with tempfile.TemporaryDirectory(prefix="dds-fusion-") as folder:
+        optimised = Path(folder) / "graph.onnx"
+        open_session(model, runtime, optimised=optimised)
+        return read_kernels(graph, optimised).fusion
+
+
+def read_kernels(graph: ModelGraph, optimised: Path) -> Kernels:
+    """:func:`match` with the file that :func:`dds.profile.runtime.open_session` had written."""
+    return match(graph, onnx.load(optimised, load_external_data=False).graph)
 
 
 def match(graph: ModelGraph, optimised: onnx.GraphProto) -> Kernels:
@@ -225,9 +256,13 @@ def _reads(kernel: onnx.NodeProto) -> Iterator[str]:
             yield from _reads(node)
 
 
-def kernel_seconds(
-    events: Iterable[Mapping[str, Any]], kernels: Kernels, runs: int
-) -> NDArray[np.float64]:
+def profiler_events(session: Any) -> list[Event]:
+    """What the profiler of an onnxruntime session has seen; it sees no more after this."""
+    events: list[Event] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    return events
+
+
+def kernel_seconds(events: Iterable[Event], kernels: Kernels, runs: int) -> NDArray[np.float64]:
     """Seconds per run and group, shape (runs, groups), from onnxruntime's profiler.
 
     Kernels inside a control flow operator lie within its own interval and are not counted twice.
@@ -236,26 +271,26 @@ def kernel_seconds(
     Raises InternalError when a kernel is not one of `kernels`, or did not run once a run.
     """
     result = np.zeros((runs, len(kernels.fusion.groups)))
-    durations = _durations(events)
-    for name, group in kernels.of(durations).items():
-        if len(durations[name]) != runs:
-            raise InternalError(f"kernel {name!r} ran {len(durations[name])} times in {runs} runs")
+    seconds = durations(events)
+    for name, group in kernels.of(seconds).items():
+        if len(seconds[name]) != runs:
+            raise InternalError(f"kernel {name!r} ran {len(seconds[name])} times in {runs} runs")
         if group >= 0:
-            result[:, group] += durations[name]
+            result[:, group] += seconds[name]
     return result
 
 
-def _durations(events: Iterable[Mapping[str, Any]]) -> dict[str, list[float]]:
+def durations(events: Iterable[Event]) -> dict[str, list[float]]:
     """Per kernel that lies in no other: the seconds of each of its runs, in their order."""
     rows = [event for event in events if str(event.get("name", "")).endswith(_KERNEL_TIME)]
     # A kernel that starts when another does and lasts longer is the outer one.
     rows.sort(key=lambda event: (event["ts"], -event["dur"]))
-    durations: dict[str, list[float]] = {}
+    found: dict[str, list[float]] = {}
     outer_end = 0
     for event in rows:
         if event["ts"] < outer_end:
             continue
         outer_end = event["ts"] + event["dur"]
         name = str(event["name"]).removesuffix(_KERNEL_TIME)
-        durations.setdefault(name, []).append(event["dur"] * 1e-6)
-    return durations
+        found.setdefault(name, []).append(event["dur"] * 1e-6)
+    return found

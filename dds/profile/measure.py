@@ -19,7 +19,6 @@ microseconds.
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 import time
@@ -27,21 +26,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
-from dds.profile.kernels import Kernels, kernel_seconds, match
+from dds.profile.kernels import Kernels, kernel_seconds, profiler_events, read_kernels
 from dds.profile.overhead import profiler_overhead
 from dds.profile.platform import THIS_MACHINE, Platform
 from dds.profile.profile import RESOLUTION, Profile
-from dds.profile.runtime import Runtime, open_session, random_inputs
+from dds.profile.runtime import Clock, Runtime, clock_of, open_session, random_inputs
 
 __all__ = [
-    "Clock",
     "Report",
-    "clock_of",
     "measure",
     "measure_here",
     "noise_of",
@@ -51,8 +47,6 @@ __all__ = [
 
 #: Told how many of how many runs are done, from none on.
 Report = Callable[[int, int], None]
-#: Seconds since some moment.
-Clock = Callable[[], float]
 
 #: Wall over CPU time of a run that something else ran beside.
 _DISTURBED = 1.1
@@ -85,13 +79,7 @@ def measure(
         from dds.profile.child import measure_throttled
 
         return measure_throttled(model, graph, platform, repeats, budget, report)
-    clock = clock_of(platform.runtime)
-    return measure_here(model, graph, platform, repeats, budget, report, clock)
-
-
-def clock_of(runtime: Runtime) -> Clock:
-    """The clock of plain runs: CPU time if all is done in one thread, else wall time."""
-    return time.thread_time if runtime.threads == 1 else time.perf_counter
+    return measure_here(model, graph, platform, repeats, budget, report)
 
 
 def measure_here(
@@ -101,9 +89,12 @@ def measure_here(
     repeats: int,
     budget: float,
     report: Report | None,
-    clock: Clock,
+    clock: Clock | None = None,
 ) -> Profile:
-    """Profile in this process, which already has the platform's duty; `clock` times plain runs."""
+    """Profile in this process, which already has the platform's duty.
+
+    clock: times plain runs, by default that of :func:`dds.profile.runtime.clock_of`.
+    """
     told = -1
 
     def tell(done: int) -> None:
@@ -114,8 +105,9 @@ def measure_here(
 
     overhead = profiler_overhead(platform.runtime)
     kernels, runs, whole = _take_runs(
-        model, graph, platform.runtime, repeats, budget / 2.0, tell, clock
-    )
+        model, graph, platform.runtime, repeats, budget / 2.0, tell,
+        clock or clock_of(platform.runtime.threads),
+    )  # fmt: skip
     total = float(np.median(whole))
     added = overhead.added * np.array(kernels.counts())
     times = np.maximum(steady(runs) - added, max(overhead.least, RESOLUTION))
@@ -152,12 +144,12 @@ def _take_runs(
         session = open_session(
             model, runtime, profile=Path(folder) / "kernels", optimised=optimised
         )
-        kernels = match(graph, onnx.load(optimised, load_external_data=False).graph)
+        kernels = read_kernels(graph, optimised)
         session.run(None, inputs)
         tell(0)
         slowed = _profiled_runs(lambda: session.run(None, inputs), repeats, budget, tell)
         tell(repeats)
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        events = profiler_events(session)
     whole: list[float] = []
     end = time.monotonic() + budget
     while len(whole) < repeats and (len(whole) < 2 or time.monotonic() < end):

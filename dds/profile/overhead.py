@@ -7,7 +7,6 @@ much: profiled, they take that long; plain, they do not.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from onnx import TensorProto, helper
 
+from dds.profile.kernels import durations, profiler_events
 from dds.profile.runtime import Runtime, open_session
 
 __all__ = ["Overhead", "profiler_overhead"]
@@ -53,9 +53,8 @@ def profiler_overhead(runtime: Runtime) -> Overhead:
             started = time.perf_counter()
             plain.run(None, inputs)
             times.append(time.perf_counter() - started)
-        events = json.loads(Path(profiled.end_profiling()).read_text(encoding="utf-8"))
-    durations = [event["dur"] for event in events if event["name"].endswith("_kernel_time")]
-    runs = np.array(durations).reshape(1 + _RUNS, _OPERATORS)[1:].sum(axis=1) * 1e-6
+        seconds = durations(profiler_events(profiled))
+    runs = np.array(list(seconds.values())).reshape(_OPERATORS, 1 + _RUNS)[:, 1:].sum(axis=0)
     kernels, whole = float(np.quantile(runs, 0.25)), float(np.quantile(times, 0.25))
     return Overhead(max(0.0, kernels - whole) / _OPERATORS, whole / _OPERATORS)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import platform as host
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,9 @@ from dds.model.graph import ModelGraph
 
 __all__ = [
     "OPTIMISATIONS",
+    "Clock",
     "Runtime",
+    "clock_of",
     "open_session",
     "platform_fingerprint",
     "random_inputs",
@@ -37,6 +39,8 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
+#: Seconds since some moment.
+Clock = Callable[[], float]
 
 #: Levels of optimisation, and what onnxruntime calls them.
 OPTIMISATIONS = {
@@ -131,20 +135,27 @@ def run(
 ) -> tuple[dict[str, Array], float]:
     """One inference: its outputs by name, and its time, s.
 
-    That is CPU time of this thread, which with one thread is the kernels'; with more of them it
-    is wall time, which other processes disturb.
+    Its clock is that of :func:`clock_of`.
     options: ``onnxruntime.RunOptions``, whose `terminate` stops the run between operators.
     Raises InvalidInput when an operator fails on these inputs.
     """
     names = [output.name for output in session.get_outputs()]
-    alone = session.get_session_options().intra_op_num_threads == 1
-    clock = time.thread_time if alone else time.perf_counter
+    clock = clock_of(session.get_session_options().intra_op_num_threads)
     started = clock()
     try:
         values = session.run(names, dict(inputs), options)
     except Exception as error:  # as above
         raise InvalidInput(f"onnxruntime cannot run the model: {_first_line(error)}") from error
     return dict(zip(names, values, strict=True)), clock() - started
+
+
+def clock_of(threads: int) -> Clock:
+    """The clock that times an inference on so many threads.
+
+    With one, the CPU time of the calling thread, which is the kernels'; with more of them wall
+    time, which other processes disturb.
+    """
+    return time.thread_time if threads == 1 else time.perf_counter
 
 
 def random_inputs(graph: ModelGraph, rng: np.random.Generator) -> dict[str, Array]:

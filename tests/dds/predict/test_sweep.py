@@ -5,7 +5,8 @@ import pytest
 
 from dds.errors import InvalidInput
 from dds.model import load_model, zoo
-from dds.predict.sweep import fused_graph, measured_sample, measured_sweep
+from dds.predict.sweep import measured_sample, measured_sweep
+from dds.profile.kernels import runtime_fusion
 from dds.profile.platform import Platform
 from dds.profile.runtime import Runtime
 
@@ -33,7 +34,7 @@ def test_samples_are_of_the_graph_that_runs() -> None:
     for level in ("none", "all"):
         runtime = Runtime(1, level)
         found = measured_sample(model, platform=Platform(runtime), cache=None, repeats=2)
-        expected = fused_graph(model, graph, runtime)
+        expected = runtime_fusion(model, graph, runtime).fused(graph)
         assert found.graph == expected
         assert (len(expected.operators) == len(graph.operators)) == (level == "none")
 

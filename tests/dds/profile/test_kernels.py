@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import warnings
 from pathlib import Path
@@ -16,7 +15,7 @@ from dds.errors import InternalError, InvalidInput
 from dds.model import load_model, zoo
 from dds.model.fusion import Fusion
 from dds.model.graph import ModelGraph, Operator, Tensor
-from dds.profile.kernels import Kernels, kernel_seconds, match
+from dds.profile.kernels import Kernels, kernel_seconds, match, profiler_events, read_kernels
 from dds.profile.runtime import OPTIMISATIONS, Runtime, open_session, random_inputs
 
 
@@ -189,12 +188,11 @@ def matched(data: bytes, graph: ModelGraph, runtime: Runtime, folder: Path):
     folder = Path(tempfile.mkdtemp(dir=folder))
     optimised = folder / "graph.onnx"
     session = open_session(data, runtime, profile=folder / "kernels", optimised=optimised)
-    found = match(graph, onnx.load(optimised, load_external_data=False).graph)
+    found = read_kernels(graph, optimised)
     inputs = random_inputs(graph, np.random.default_rng(0))
     for _ in range(2):
         session.run(None, inputs)
-    events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    return found, kernel_seconds(events, found, 2)
+    return found, kernel_seconds(profiler_events(session), found, 2)
 
 
 #: What optimisation "all" makes of each model, by kind; counted by hand in ResNet-50, whose 16
