@@ -24,24 +24,21 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from measuring import arguments, machine, machine_line, progress, text_table, write_json
 from numpy.typing import NDArray
 
 from dds.costs import Link
-from dds.cut import hull, make_cut, score
-from dds.cut.structure import blocks
+from dds.cut import hull, make_cut
+from dds.cut.structure import prefixes
 from dds.model import ModelGraph, load_model, zoo
-from dds.model.split import split
 from dds.predict.correction import Correction, Segment, Times
 from dds.predict.predictor import Predictor
 from dds.profile import Profile
 from dds.profile.cache import measured_profile
-from dds.profile.cuts import best_measured, near_cuts
+from dds.profile.cuts import Halves, best_measured, near_cuts
 from dds.profile.platform import THIS_MACHINE, Platform
-from dds.profile.runtime import open_session, random_inputs, run
 
 Seconds = NDArray[np.float64]
 #: Operators of the fused graph on the device.
@@ -83,40 +80,26 @@ class Subject:
 
     def prefixes(self) -> list[Kept]:
         """The cuts before and after each articulation, and both ends."""
-        block = blocks(self.fused)
-        count = len(block)
-        ends = [v for v in range(1, count) if block[v] != block[v - 1]]
-        return [tuple(range(v)) for v in (0, *ends, count)]
+        return [tuple(range(v)) for v in prefixes(self.fused)]
+
+    def halves(self, kept: Kept) -> Halves:
+        """Both halves of a cut of the fused graph, split off and loaded."""
+        nothing = np.zeros(len(self.graph.operators))
+        cut = make_cut(self.graph, self.profile.fusion.expand(kept), nothing)
+        return Halves(self.data, self.graph, cut)
 
     def sums(self, kept: Kept, seconds: Seconds) -> tuple[float, float]:
         """What the two halves take as sums over their operators."""
         here = float(seconds[list(kept)].sum())
         return here, float(seconds.sum()) - here
 
-
-class Halves:
-    """Both halves of a cut, split off and loaded; every call is one inference through them."""
-
-    def __init__(self, subject: Subject, kept: Kept) -> None:
-        graph = subject.graph
-        cut = make_cut(graph, subject.profile.fusion.expand(kept), np.zeros(len(graph.operators)))
-        parts = split(subject.data, graph, cut)
-        self._sessions = [
-            open_session(part) if part else None for part in (parts.device, parts.server)
-        ]
-        self._inputs = random_inputs(graph, np.random.default_rng(0))
-        self()
-
-    def __call__(self) -> tuple[float, float]:
-        """CPU seconds of the device's half and of the server's; 0 where there is none."""
-        values: dict[str, Any] = dict(self._inputs)
-        taken = [0.0, 0.0]
-        for side, session in enumerate(self._sessions):
-            if session is not None:
-                fed = {tensor.name: values[tensor.name] for tensor in session.get_inputs()}
-                outputs, taken[side] = run(session, fed)
-                values.update(outputs)
-        return taken[0], taken[1]
+    def latency(self, kept: Kept, halves: tuple[float, float], link: Link) -> float:
+        """T of a cut whose halves take so long, on a device that is slower, at one core, s."""
+        here, there = halves
+        if len(kept) == len(self.fused.operators):
+            return SLOWDOWN * here
+        cut = make_cut(self.fused, kept, self.seconds)
+        return SLOWDOWN * here + link.transfer_time(cut.uplink_bytes, cut.downlink_bytes) + there
 
 
 def medians(times: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -160,7 +143,7 @@ def judge_halves(name: str, subject: Subject, learned: Seconds | None, most: int
     )
     rows: list[Half] = []
     for kept in dict.fromkeys([*picked, middle]):
-        halves = Halves(subject, kept)
+        halves = subject.halves(kept)
         times = [halves() for _ in range(TAUGHT + JUDGED)]
         said = subject.sums(kept, subject.seconds)
         correction = Correction()
@@ -208,53 +191,35 @@ class Choice:
 
 def judge_choices(name: str, subject: Subject, every: bool, budget: float) -> list[Choice]:
     """One choice for each link at which a cut inside the model comes near the best."""
-    count = len(subject.fused.operators)
+    count, cuts = len(subject.fused.operators), subject.prefixes()
     slow = Platform(THIS_MACHINE.runtime, frequency=1.0 / SLOWDOWN)
-    device, prefixes = SLOWDOWN * subject.seconds, subject.prefixes()
     fresh: dict[Kept, tuple[float, float]] = {}
     choices = []
     with tempfile.TemporaryDirectory() as kept_here:
         for mbps in LINKS:
             link = Link(mbps * 1e6 / 8, mbps * 1e6 / 8, RTT)
-            near = near_cuts(subject.fused, device, subject.seconds, link, 1.0)
+            near = near_cuts(subject.fused, SLOWDOWN * subject.seconds, subject.seconds, link, 1.0)
             if all(len(cut.on_device) in (0, count) for cut in near):
                 continue
-            expanded = [
-                make_cut(
-                    subject.graph,
-                    subject.profile.fusion.expand(cut),
-                    np.zeros(len(subject.graph.operators)),
-                )
-                for cut in near
-            ]
+            groups = {subject.profile.fusion.expand(cut): cut.on_device for cut in near}
             chosen = best_measured(
-                subject.data, subject.graph, expanded, link, 1.0, device=slow,
+                subject.data, subject.graph, list(groups), link, 1.0, device=slow,
                 cache=Path(kept_here), budget=budget,
             ).chosen  # fmt: skip
-            [picked] = [
-                cut.on_device
-                for cut in near
-                if subject.profile.fusion.expand(cut) == chosen.on_device
-            ]
+            picked = groups[chosen.on_device]
 
             def predicted(kept: Kept, link: Link = link) -> float:
-                cut = make_cut(subject.fused, kept, device)
-                return score(cut, subject.seconds, link).latency(1.0)
+                return subject.latency(kept, subject.sums(kept, subject.seconds), link)
 
-            bound = 1.5 * min(map(predicted, prefixes))
-            tried = [kept for kept in prefixes if every or predicted(kept) <= bound]
+            bound = 1.5 * min(map(predicted, cuts))
+            tried = [kept for kept in cuts if every or predicted(kept) <= bound]
             for kept in dict.fromkeys([picked, *tried]):
                 if kept not in fresh:
-                    halves = Halves(subject, kept)
+                    halves = subject.halves(kept)
                     fresh[kept] = medians([halves() for _ in range(subject.runs(budget / 4))])
 
             def measured(kept: Kept, link: Link = link) -> float:
-                here, there = fresh[kept]
-                cut = make_cut(subject.fused, kept, np.zeros(count))
-                if len(kept) == count:
-                    return SLOWDOWN * here
-                moving = link.transfer_time(cut.uplink_bytes, cut.downlink_bytes)
-                return SLOWDOWN * here + moving + there
+                return subject.latency(kept, fresh[kept], link)
 
             best = min(tried, key=measured)
             latency = measured(picked)

@@ -12,7 +12,7 @@ from itertools import accumulate
 
 from dds.model.graph import ModelGraph
 
-__all__ = ["blocks", "open_bytes", "reduction", "through_bytes"]
+__all__ = ["blocks", "open_bytes", "prefixes", "reduction", "through_bytes"]
 
 
 def blocks(graph: ModelGraph) -> list[int]:
@@ -31,6 +31,16 @@ def blocks(graph: ModelGraph) -> list[int]:
     articulation = [sinks[v] == 1 == sources[v] for v in range(n)]
     starts = (v > 0 and (articulation[v] or articulation[v - 1]) for v in range(n))
     return list(accumulate(map(int, starts)))
+
+
+def prefixes(graph: ModelGraph) -> list[int]:
+    """How many operators come before each articulation, and up to it; none and all of them too.
+
+    Ascending.  Each prefix is closed under predecessors, so it is a cut.
+    """
+    block, count = blocks(graph), len(graph.operators)
+    ends = [v for v in range(1, count) if block[v] != block[v - 1]]
+    return sorted({0, *ends, count})
 
 
 def _loose_ends(links: Sequence[Sequence[int]]) -> list[int]:

@@ -26,7 +26,7 @@ import numpy as np
 from dds.costs.link import Link
 from dds.costs.roofline import Timing, operator_times, server_times
 from dds.cut import Cut, make_cut, min_cut, score
-from dds.cut.structure import blocks
+from dds.cut.structure import prefixes
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph, Sides
 from dds.model.split import split
@@ -34,7 +34,15 @@ from dds.profile.cache import kept_key, one_at_a_time, write_kept
 from dds.profile.platform import THIS_MACHINE, Platform
 from dds.profile.runtime import Runtime, open_session, random_inputs, run
 
-__all__ = ["BestCut", "MeasuredCut", "best_measured", "measured_cut", "near_cuts", "repeat"]
+__all__ = [
+    "BestCut",
+    "Halves",
+    "MeasuredCut",
+    "best_measured",
+    "measured_cut",
+    "near_cuts",
+    "repeat",
+]
 
 #: Seconds of one inference: on the device, on the server; 0 where that side has nothing to run.
 Seconds = tuple[float, float]
@@ -142,9 +150,7 @@ def near_cuts(
         raise InvalidInput(f"most is {most}; need at least 1")
     local, work = operator_times(graph, device), server_times(graph, server)
     best = min_cut(graph, local, work, link, share)
-    count, block = len(graph.operators), blocks(graph)
-    ends = [v for v in range(1, count) if block[v] != block[v - 1]]
-    pieces = [score(make_cut(graph, range(v), local), work, link) for v in (0, *ends, count)]
+    pieces = [score(make_cut(graph, range(v), local), work, link) for v in prefixes(graph)]
     bound = (1.0 + within) * best.latency(share)
     ranked = sorted(pieces, key=lambda piece: piece.latency(share))
     first = best.cut
@@ -179,8 +185,8 @@ def measured_cut(
     kept = _read(path, made, noise, budget)
     if kept is None:
         with one_at_a_time():
-            halves = _Halves(model, graph, made, device.runtime, server.runtime)
-            runs, error = repeat(halves.once, noise, budget, time.monotonic)
+            halves = Halves(model, graph, made, device.runtime, server.runtime)
+            runs, error = repeat(halves, noise, budget, time.monotonic)
         here, there = np.median(runs, axis=0).tolist()
         up, down = made.uplink_bytes, made.downlink_bytes
         kept = MeasuredCut(made.on_device, here, there, error, up, down, len(runs))
@@ -193,33 +199,39 @@ def measured_cut(
     )
 
 
-class _Halves:
-    """Both halves of a cut, loaded; :meth:`once` runs one inference through them."""
+class Halves:
+    """Both halves of a cut, split off and loaded; each call is one inference through them.
+
+    cut: of `graph`, whose model is the ONNX bytes `model`; device, server: what either half
+    runs on.  They have run once before the first call.
+
+    Raises InvalidInput when the cut is not of this graph, or onnxruntime refuses a half.
+    """
 
     def __init__(
-        self, model: bytes, graph: ModelGraph, cut: Sides, device: Runtime, server: Runtime
+        self,
+        model: bytes,
+        graph: ModelGraph,
+        cut: Sides,
+        device: Runtime = THIS_MACHINE.runtime,
+        server: Runtime = THIS_MACHINE.runtime,
     ) -> None:
         self._parts = split(model, graph, cut)
-        self._device = _Half(self._parts.device, device)
-        self._server = _Half(self._parts.server, server)
+        self._device = open_session(self._parts.device, device) if self._parts.device else None
+        self._server = open_session(self._parts.server, server) if self._parts.server else None
         self._inputs = random_inputs(graph, np.random.default_rng(0))
-        self.once()
+        self()
 
-    def once(self) -> Seconds:
-        here, on_device = self._device.run(self._parts.device_feeds(self._inputs))
-        there = self._parts.server_feeds(self._inputs, here)
-        _, on_server = self._server.run(there)
+    def __call__(self) -> Seconds:
+        """Seconds of either half, as :func:`dds.profile.runtime.run` counts them."""
+        here, on_device = _run(self._device, self._parts.device_feeds(self._inputs))
+        _, on_server = _run(self._server, self._parts.server_feeds(self._inputs, here))
         return on_device, on_server
 
 
-class _Half:
-    """One half, loaded, or nothing."""
-
-    def __init__(self, part: bytes | None, runtime: Runtime) -> None:
-        self._session = open_session(part, runtime) if part else None
-
-    def run(self, inputs: dict[str, Any]) -> tuple[dict[str, Any], float]:
-        return run(self._session, inputs) if self._session else ({}, 0.0)
+def _run(session: Any, inputs: dict[str, Any]) -> tuple[dict[str, Any], float]:
+    """One run of a half, or of nothing."""
+    return run(session, inputs) if session else ({}, 0.0)
 
 
 def repeat(

@@ -1,6 +1,6 @@
 from hypothesis import given, settings
 
-from dds.cut.structure import blocks, open_bytes, reduction, through_bytes
+from dds.cut.structure import blocks, open_bytes, prefixes, reduction, through_bytes
 from dds.testing import graphs
 
 
@@ -26,6 +26,15 @@ def test_a_block_is_an_articulation_or_what_lies_between_two(graph):
         number += v > 0 and (single[v] or single[v - 1])
         expected.append(number)
     assert found == expected
+
+
+@settings(deadline=None, max_examples=80)
+@given(graphs(max_operators=14))
+def test_prefixes_end_before_and_behind_articulations(graph):
+    above = ancestors(graph)
+    single = [v for v in range(len(above)) if comparable_with_all(graph, v, above)]
+    expected = {0, len(above), *single, *(v + 1 for v in single)}
+    assert prefixes(graph) == sorted(expected)
 
 
 @settings(deadline=None, max_examples=80)
