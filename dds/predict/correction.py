@@ -21,15 +21,10 @@ import math
 import statistics
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dds.costs.link import Link
-from dds.costs.roofline import Timing, operator_times
 from dds.errors import InvalidInput
-from dds.model.graph import ModelGraph
 
-__all__ = ["Change", "Correction", "Scaled", "Segment", "Times", "Track"]
+__all__ = ["Change", "Correction", "Segment", "Times", "Track"]
 
 #: Observations that are remembered, and what each weighs of the one after it.
 _MEMORY, _DECAY = 16, 0.9
@@ -178,22 +173,6 @@ class Correction:
         """The link as it has turned out: every transfer and the round trip take factor longer."""
         factor = self.factor(Segment.LINK)
         return Link(link.uplink / factor, link.downlink / factor, link.rtt * factor)
-
-    def corrected_timing(self, timing: Timing, segment: Segment) -> Scaled:
-        """The device's or the server's times as they have turned out."""
-        return Scaled(timing, self.factor(segment))
-
-
-@dataclass(frozen=True)
-class Scaled:
-    """Operator times, each `factor` times what `timing` says."""
-
-    timing: Timing
-    factor: float
-
-    def operator_times(self, graph: ModelGraph) -> NDArray[np.float64]:
-        """Seconds per operator of the graph."""
-        return operator_times(graph, self.timing) * self.factor
 
 
 def _log_ratio(measured: float, predicted: float) -> float:
