@@ -9,21 +9,25 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dds.costs.device import DEVICES, find_device
 from dds.costs.link import Link
 from dds.errors import InvalidInput
+from dds.profile.runtime import OPTIMISATIONS, Runtime
 from dds.units import parse_bandwidth, parse_seconds
 
 if TYPE_CHECKING:
     from dds.profile.platform import Platform
 
 __all__ = [
+    "add_cache_flags",
     "add_device_flag",
     "add_link_flags",
     "add_model_argument",
     "add_platform_flags",
+    "cache_from",
     "fraction",
     "link_from",
     "model_shapes",
@@ -157,15 +161,31 @@ def fraction(text: str) -> float:
     return value
 
 
+def add_cache_flags(parser: argparse.ArgumentParser) -> None:
+    """``--cache --no-cache``; :func:`cache_from` reads them."""
+    more = parser.add_argument
+    more("--cache", metavar="DIR", help="default: $XDG_CACHE_HOME/dds or ~/.cache/dds")
+    more("--no-cache", action="store_true", help="measure even what is known, and keep nothing")
+
+
+def cache_from(args: argparse.Namespace) -> Path | None:
+    """The folder of measurements that these flags name; None for none."""
+    from dds.profile.cache import cache_directory
+
+    if args.no_cache:
+        return None
+    return Path(args.cache) if args.cache else cache_directory()
+
+
 def add_platform_flags(parser: argparse.ArgumentParser) -> None:
     """``--threads --optimise --duty --frequency``; :func:`platform_from` reads them."""
     more = parser.add_argument
     more("--threads", type=int, default=1, metavar="N", help="of onnxruntime (default: 1)")
     more(
         "--optimise",
+        choices=tuple(OPTIMISATIONS),
         default="all",
-        metavar="LEVEL",
-        help="what onnxruntime may do to the graph: none, basic, extended or all (default: all)",
+        help="how far onnxruntime may fuse operators (default: all)",
     )
     more(
         "--duty",
@@ -186,6 +206,5 @@ def add_platform_flags(parser: argparse.ArgumentParser) -> None:
 def platform_from(args: argparse.Namespace) -> Platform:
     """The platform that these flags describe."""
     from dds.profile.platform import Platform
-    from dds.profile.runtime import Runtime
 
     return Platform(Runtime(args.threads, args.optimise), args.duty, args.frequency)

@@ -15,6 +15,7 @@ from dds.cli.arguments import (
     link_from,
     model_shapes,
 )
+from dds.cli.tables import aligned
 from dds.costs.link import Link
 from dds.cut.pieces import Frontier, Piece
 from dds.errors import InternalError
@@ -136,10 +137,7 @@ def _table(found: Frontier, pieces: Sequence[dict[str, Any]]) -> Iterable[str]:
         )
         for k, (piece, row) in enumerate(zip(found.pieces, pieces, strict=True))
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row[:-1], widths, strict=False)]
-        yield "  ".join([*cells, row[-1]])
+    yield from aligned(rows, left=(len(head) - 1,))
     for k, row_document in enumerate(pieces):
         if names := row_document.get("device_operators"):
             yield f"piece {k} on the device: {', '.join(names)}"

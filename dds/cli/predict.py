@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from dds.cli.arguments import add_model_argument, model_shapes
+from dds.cli.tables import aligned, short_kind
 from dds.units import format_seconds
 
 if TYPE_CHECKING:
@@ -87,17 +88,21 @@ def _document(predictor: Predictor, prediction: Prediction, graph: ModelGraph) -
 def _table(predictor: Predictor, prediction: Prediction, graph: ModelGraph, top: int) -> str:
     seconds, total = prediction.seconds, float(prediction.seconds.sum())
     order = sorted(range(len(seconds)), key=lambda v: -float(seconds[v]))[: max(0, top)]
-    names = [graph.operators[v].name for v in order]
-    kinds = [graph.operators[v].kind for v in order]
-    name_width, kind_width = (max(map(len, texts), default=0) for texts in (names, kinds))
-    lines = [
-        f"{name:<{name_width}}  {kind:<{kind_width}}  {format_seconds(float(seconds[v])):>8}"
-        f"  {seconds[v] / total:6.1%}  within a factor {math.exp(prediction.uncertainty[v]):.2f}"
-        for v, name, kind in zip(order, names, kinds, strict=True)
+    rows = [["operator", "runs as", "time", "share", "factor"]]
+    rows += [
+        [graph.operators[v].name, short_kind(graph.operators[v].kind),
+         format_seconds(float(seconds[v])), f"{seconds[v] / total:.1%}",
+         f"{math.exp(prediction.uncertainty[v]):.2f}"]
+        for v in order
+    ]  # fmt: skip
+    lines = aligned(rows, left=(0, 1))
+    if len(seconds) > len(order):
+        lines.append(f"... and {len(seconds) - len(order)} more")
+    lines += [
+        "",
+        f"{len(seconds)} operators, {format_seconds(total)} on {predictor.platform}",
+        "of ten operators, nine should take within this factor of their time",
     ]
-    if len(seconds) > len(lines):
-        lines.append(f"... and {len(seconds) - len(lines)} more")
-    lines += ["", f"{len(seconds)} operators, {format_seconds(total)} on {predictor.platform}"]
     strange = sorted({f for f, p in zip(prediction.families, prediction.pooled, strict=True) if p})
     if strange:
         lines.append(f"rarely seen in training, so told from all others: {', '.join(strange)}")

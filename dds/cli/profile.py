@@ -6,17 +6,19 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dds.cli.arguments import (
+    add_cache_flags,
     add_model_argument,
     add_platform_flags,
+    cache_from,
     model_shapes,
     platform_from,
     quantity,
 )
 from dds.cli.progress import bar_for_terminal
+from dds.cli.tables import aligned, short_kind
 from dds.units import format_seconds, parse_seconds
 
 if TYPE_CHECKING:
@@ -61,8 +63,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
          help="measure unfused too: what a fused kernel takes more if taken apart")  # fmt: skip
     more("--top", type=int, default=10, metavar="N", help="operators in the table (default: 10)")
     more("--json", action="store_true", help="print every operator as JSON")
-    more("--cache", metavar="DIR", help="default: $XDG_CACHE_HOME/dds or ~/.cache/dds")
-    more("--no-cache", action="store_true", help="measure even what is known, and keep nothing")
+    add_cache_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -90,22 +91,18 @@ def run(args: argparse.Namespace) -> int:
 def _measured(
     args: argparse.Namespace, model: bytes, graph: ModelGraph, platform: Platform
 ) -> tuple[Profile, bool]:
-    from dds.profile.cache import cache_directory, measured_profile
+    from dds.profile.cache import measured_profile
 
-    bar = bar_for_terminal("measuring")
-    try:
+    with bar_for_terminal("measuring") as bar:
         return measured_profile(
             model,
             graph,
-            cache=None if args.no_cache else Path(args.cache) if args.cache else cache_directory(),
+            cache=cache_from(args),
             platform=platform,
             repeats=args.repeats,
             budget=args.budget,
             report=bar,
         )
-    finally:
-        if bar:
-            bar.close()
 
 
 def _document(
@@ -151,12 +148,12 @@ def _table(profile: Profile, fused: ModelGraph, apart: Sequence[float] | None, t
     rows = [["operator", "runs as", "time", "noise", "share", *(["apart"] if apart else [])]]
     for g in order[: max(top, 0)]:
         operator, seconds = fused.operators[g], profile.seconds[g]
-        rows.append([operator.name, _short(operator.kind), format_seconds(seconds),
+        rows.append([operator.name, short_kind(operator.kind), format_seconds(seconds),
                      f"{profile.noise[g]:.1%}", f"{seconds / total:.1%}"])  # fmt: skip
         if apart:
             alone = len(profile.groups[g]) == 1
             rows[-1].append("" if alone else f"{'+' * (apart[g] >= 0.0)}{format_seconds(apart[g])}")
-    lines = _aligned(rows)
+    lines = aligned(rows, left=(0, 1))
     if len(order) > len(rows) - 1:
         lines.append(f"... and {len(order) - len(rows) + 1} more")
     fusing = f" in {len(order)} kernels" if len(order) < profile.fusion.size else ""
@@ -175,23 +172,3 @@ def _table(profile: Profile, fused: ModelGraph, apart: Sequence[float] | None, t
             f"taken apart, all fused kernels together take {format_seconds(sum(apart))} more"
         )
     return "\n".join(lines)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns side by side: names to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if k < 2 else cell.rjust(width)
-            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-
-
-def _short(kind: str) -> str:
-    """``Conv+BatchNormalization+Relu`` as ``Conv + BatchNorm. + Relu``, cut where it is long."""
-    members = kind.replace("Normalization", "Norm").split("+")
-    if len(members) > 5:
-        members = [*members[:2], f"{len(members) - 3} more", members[-1]]
-    return " + ".join(members)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import TextIO
 
 from dds.units import format_seconds
@@ -50,6 +52,14 @@ class ProgressBar:
         self._stream.flush()
 
 
-def bar_for_terminal(what: str) -> ProgressBar | None:
-    """A bar on stderr, or None where that is no terminal."""
-    return ProgressBar(what, sys.stderr) if sys.stderr.isatty() else None
+@contextlib.contextmanager
+def bar_for_terminal(what: str) -> Iterator[ProgressBar | None]:
+    """A bar on stderr, gone however the body ends; None where that is no terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield None
+        return
+    bar = ProgressBar(what, sys.stderr)
+    try:
+        yield bar
+    finally:
+        bar.close()

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from dds.cli.tables import aligned
 from dds.errors import InvalidInput
 from dds.files import write_whole
 from dds.market.document import Instance, read_market, report, solve
@@ -95,14 +96,7 @@ def _table(market: Instance, equilibrium: Equilibrium) -> str:
         )
         for i in order
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
+    lines = aligned(rows)
     hidden = len(equilibrium.clients) - len(order)
     if hidden:
         lines.append(f"... and {hidden} more who pay less")

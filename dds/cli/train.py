@@ -5,11 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dds.cli.arguments import add_platform_flags, platform_from
+from dds.cli.arguments import (
+    add_cache_flags,
+    add_platform_flags,
+    cache_from,
+    platform_from,
+    quantity,
+)
 from dds.cli.progress import bar_for_terminal
+from dds.cli.tables import aligned
+from dds.units import parse_seconds
 
 if TYPE_CHECKING:
     from dds.predict.training import Trained
@@ -50,11 +57,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     more("--models", type=int, default=MODELS, metavar="N",
          help=f"generated models to measure (default: {MODELS})")  # fmt: skip
     more("--seed", type=int, default=0, metavar="N", help="of models and networks (default: 0)")
-    more("--budget", type=float, default=1.0, metavar="S",
-         help="seconds of runs per model at most (default: 1)")  # fmt: skip
+    more("--budget", type=quantity(parse_seconds), default="1", metavar="TIME",
+         help="of runs per model at most (default: 1 s)")  # fmt: skip
     more("--json", action="store_true", help="print the table of errors as JSON")
-    more("--cache", metavar="DIR", help="default: $XDG_CACHE_HOME/dds or ~/.cache/dds")
-    more("--no-cache", action="store_true", help="measure even what is known, and keep nothing")
+    add_cache_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -62,25 +68,21 @@ def run(args: argparse.Namespace) -> int:
     """Measure what is not known yet, train, save, and print the errors."""
     from dds.predict.sweep import measured_sweep
     from dds.predict.training import train
-    from dds.profile.cache import cache_directory
 
     platform = platform_from(args)
-    folder = Path(args.cache) if args.cache else cache_directory()
-    samples = measured_sweep(
-        platform,
-        cache=None if args.no_cache else folder,
-        models=args.models,
-        seed=args.seed,
-        budget=args.budget,
-        report=bar_for_terminal("measuring"),
-    )
-    trained = train(
-        samples,
-        platform.fingerprint,
-        runtime=platform.runtime,
-        seed=args.seed,
-        report=bar_for_terminal("training"),
-    )
+    with bar_for_terminal("measuring") as bar:
+        samples = measured_sweep(
+            platform,
+            cache=cache_from(args),
+            models=args.models,
+            seed=args.seed,
+            budget=args.budget,
+            report=bar,
+        )
+    with bar_for_terminal("training") as bar:
+        trained = train(
+            samples, platform.fingerprint, runtime=platform.runtime, seed=args.seed, report=bar
+        )
     trained.predictor.save(args.out)
     print(json.dumps(_document(trained, args), indent=2) if args.json else _table(trained, args))
     return 0
@@ -99,13 +101,15 @@ def _document(trained: Trained, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _table(trained: Trained, args: argparse.Namespace) -> str:
-    lines = [f"{'operators':<14}{'held out':>9}{'error':>8}{'median':>8}{'covered':>9}"]
-    lines += [
-        f"{each.family:<14}{each.rows:>9}{each.mape:>8.1%}{each.median:>8.1%}{each.coverage:>9.0%}"
+    rows = [["operators", "held out", "error", "median", "covered"]]
+    rows += [
+        [each.family, str(each.rows), f"{each.mape:.1%}", f"{each.median:.1%}",
+         f"{each.coverage:.0%}"]
         for each in trained.judgements
-    ]
+    ]  # fmt: skip
     models = args.models - trained.held_out
-    lines += [
+    lines = [
+        *aligned(rows),
         "",
         f"trained on {models} models, judged on {trained.held_out} others:",
         "error is the mean of |predicted / measured - 1|,",
