@@ -29,6 +29,7 @@ from dds.model.graph import ModelGraph
 __all__ = ["COLUMNS", "FAMILIES", "WORK", "Features", "features"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 #: Operators that cost alike; an operator made of several belongs to the first that one is in.
 _MEMBERS: dict[str, str] = {
@@ -93,33 +94,54 @@ class Features:
     """
 
     values: Floats
-    family: NDArray[np.int64]
+    family: Ints
     work: Floats
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Tensors that operators read, or make, all in one row, and the operator of each."""
+
+    tensor: Ints
+    operator: Ints
+    count: int
+
+    @classmethod
+    def of(cls, lists: Sequence[tuple[int, ...]]) -> _Edges:
+        """From the tensors of each operator."""
+        lengths = [len(items) for items in lists]
+        tensor = np.fromiter(chain.from_iterable(lists), np.int64, sum(lengths))
+        return cls(tensor, np.repeat(np.arange(len(lists)), lengths), len(lists))
+
+    def total(self, per_tensor: Floats) -> Floats:
+        """Per operator the sum over its tensors."""
+        return self.sum(per_tensor[self.tensor])
+
+    def sum(self, per_edge: Floats) -> Floats:
+        """Per operator the sum over its edges."""
+        return np.asarray(np.bincount(self.operator, per_edge, minlength=self.count), np.float64)
+
+    def first(self) -> Ints:
+        """Per operator the first of its tensors; tensor 0 for one that has none."""
+        first = np.zeros(self.count, np.int64)
+        first[self.operator[::-1]] = self.tensor[::-1]
+        return first
 
 
 @once_per_graph
 def features(graph: ModelGraph) -> Features:
     """Features of every operator of `graph`, computed once per graph."""
-    operators, tensors = graph.operators, graph.tensors
-    count = len(operators)
-    if not count:
+    operators = graph.operators
+    if not operators:
         return Features(
             np.zeros((0, len(COLUMNS))), np.zeros(0, np.int64), np.zeros((0, len(WORK)))
         )
-    size = np.array([tensor.bytes for tensor in tensors], np.float64)
-    channels, points = _shapes([tensor.shape for tensor in tensors])
-    elements = channels * points
-    reads, reader = _edges([operator.inputs for operator in operators])
-    makes, maker = _edges([operator.outputs for operator in operators])
-
-    def total(per_tensor: Floats, edges: tuple[NDArray[np.int64], NDArray[np.int64]]) -> Floats:
-        tensor, operator = edges
-        return np.asarray(np.bincount(operator, per_tensor[tensor], minlength=count), np.float64)
-
-    incoming, outgoing = (reads, reader), (makes, maker)
-    bytes_in, bytes_out = total(size, incoming), total(size, outgoing)
-    first_in = _first(reads, reader, count)
-    first_out = _first(makes, maker, count)
+    size = np.array([tensor.bytes for tensor in graph.tensors], np.float64)
+    channels, points = _shapes([tensor.shape for tensor in graph.tensors])
+    reads = _Edges.of([operator.inputs for operator in operators])
+    makes = _Edges.of([operator.outputs for operator in operators])
+    first_in, first_out = reads.first(), makes.first()
+    bytes_in, bytes_out = reads.total(size), makes.total(size)
     raw = np.array(
         [
             (v.flops, v.macs, v.weight_bytes, math.prod(v.kernel), v.kernel[0] if v.kernel else 1,
@@ -129,64 +151,31 @@ def features(graph: ModelGraph) -> Features:
         np.float64,
     )  # fmt: skip
     flops, macs, weight_bytes, kernel, kernel_height, stride, groups = raw.T
-    kinds = {kind: k for k, kind in enumerate(dict.fromkeys(v.kind for v in operators))}
-    of_kind = np.array([kinds[v.kind] for v in operators])
-    family = np.array([FAMILIES.index(_kind(kind)[0]) for kind in kinds])[of_kind]
-    occurrences = np.array([_kind(kind)[1] for kind in kinds])[of_kind]
     channels_in, channels_out = channels[first_in], channels[first_out]
-    convolution = (family == FAMILIES.index("convolution")) & (groups > 1)
-    family = np.where(convolution, FAMILIES.index("grouped"), family)
-    depthwise = convolution & (groups == channels_in) & (groups == channels_out)
-    family = np.where(depthwise, FAMILIES.index("depthwise"), family)
-
-    blocked = _blocked(graph, family, np.array((channels_in, channels_out, groups)))
-    by_operator = np.append(blocked, False)  # what no operator produced is not blocked
-    producer = np.array(graph.producer)
-    plain_in = np.where(by_operator[producer], 0.0, size)
-    read_plain = np.zeros(len(tensors), bool)
-    read_plain[reads[~blocked[reader]]] = True
-    read_plain[list(graph.outputs)] = True
-    reordered_in = blocked * total(plain_in, incoming)
+    shape = np.array((channels_in, channels_out, groups))
+    family, occurrences = _families([v.kind for v in operators], shape)
+    blocked = _blocked(graph, family, shape)
+    reordered_in, reordered_out = _reordered(graph, blocked, size, reads, makes)
+    # A convolution of few channels, as of a picture, reads the plain layout.
     reordered_in[(groups == 1) & (channels_in < _BLOCK)] = 0.0
-    reordered_out = blocked * total(np.where(read_plain, size, 0.0), outgoing)
-
     moved = bytes_in + bytes_out + weight_bytes
-    before = np.concatenate(([0.0], np.cumsum(moved)))
-    # From when the producer started: what it reads displaces what it writes.
-    since = size[reads] * (before[reader] - before[np.maximum(producer[reads], 0)])
-    distance = np.bincount(reader, since, minlength=count) / np.maximum(bytes_in, 1.0)
-    cold = np.where(
-        family == FAMILIES.index("product"),
-        np.round(np.clip(np.log2(max(moved.sum(), 1.0)) - _CACHE_BITS, 0.0, 4.0)),
-        0.0,
-    )
-    out_elements = np.maximum(total(elements, outgoing), 1.0)
-    values = np.column_stack(
+    counts = np.column_stack(
         (
-            np.log2(
-                1.0
-                + np.column_stack(
-                    (
-                        flops, macs, bytes_in, bytes_out, weight_bytes, reordered_in,
-                        reordered_out, np.maximum(distance, 0.0),
-                        np.append(0.0, flops[:-1]), flops / np.maximum(moved, 1.0),
-                        kernel, kernel_height, stride, groups,
-                        channels_in, channels_out, points[first_in], points[first_out],
-                        macs / out_elements, occurrences[:, 0],
-                        np.bincount(reader, minlength=count),
-                    )
-                )
-            ),
-            channels_in / groups % _BLOCK != 0,
-            channels_out / groups % _BLOCK != 0,
-            blocked,
-            cold,
-            occurrences[:, 1:],
+            flops, macs, bytes_in, bytes_out, weight_bytes, reordered_in, reordered_out,
+            _distance(graph, reads, size, moved) / np.maximum(bytes_in, 1.0),
+            np.append(0.0, flops[:-1]), flops / np.maximum(moved, 1.0),
+            kernel, kernel_height, stride, groups,
+            channels_in, channels_out, points[first_in], points[first_out],
+            macs / np.maximum(makes.total(channels * points), 1.0), occurrences[:, 0],
+            np.bincount(reads.operator, minlength=len(operators)),
         )
     )  # fmt: skip
-    reordered = reordered_in + reordered_out
+    whole_in, whole_out = (ends / groups % _BLOCK == 0 for ends in (channels_in, channels_out))
+    flags = (~whole_in, ~whole_out, blocked, _cold(family, moved), occurrences[:, 1:])
     return Features(
-        values, family, np.column_stack((flops, bytes_in + bytes_out, weight_bytes, reordered))
+        np.column_stack((np.log2(1.0 + counts), *flags)),
+        family,
+        np.column_stack((flops, bytes_in + bytes_out, weight_bytes, reordered_in + reordered_out)),
     )
 
 
@@ -199,21 +188,53 @@ def _shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[Floats, Floats]:
     return np.array(channels, np.float64), np.array(points, np.float64)
 
 
-def _edges(lists: Sequence[tuple[int, ...]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Tensors of all operators in one row, and the operator of each."""
-    lengths = [len(items) for items in lists]
-    tensors = np.fromiter(chain.from_iterable(lists), np.int64, sum(lengths))
-    return tensors, np.repeat(np.arange(len(lists)), lengths)
+def _families(kinds: Sequence[str], shape: Floats) -> tuple[Ints, Ints]:
+    """The family of each operator, and its occurrences as of :func:`_kind`, one row each.
+
+    shape: rows of channels in, channels out and groups.
+    """
+    number = {kind: k for k, kind in enumerate(dict.fromkeys(kinds))}
+    of_kind = np.array([number[kind] for kind in kinds])
+    family = np.array([FAMILIES.index(_kind(kind)[0]) for kind in number])[of_kind]
+    occurrences = np.array([_kind(kind)[1] for kind in number])[of_kind]
+    channels_in, channels_out, groups = shape
+    grouped = (family == FAMILIES.index("convolution")) & (groups > 1)
+    family[grouped] = FAMILIES.index("grouped")
+    depthwise = grouped & (groups == channels_in) & (groups == channels_out)
+    family[depthwise] = FAMILIES.index("depthwise")
+    return family, occurrences
 
 
-def _first(tensors: NDArray[np.int64], owner: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Per operator the first of its tensors; tensor 0 for one that has none."""
-    first = np.zeros(count, np.int64)
-    first[owner[::-1]] = tensors[::-1]
-    return first
+def _reordered(
+    graph: ModelGraph, blocked: NDArray[np.bool_], size: Floats, reads: _Edges, makes: _Edges
+) -> tuple[Floats, Floats]:
+    """Bytes that each operator converts into the blocked layout, and out of it."""
+    by_operator = np.append(blocked, False)  # what no operator produced is not blocked
+    plain = np.where(by_operator[np.array(graph.producer)], 0.0, size)
+    read_plain = np.zeros(len(size), bool)
+    read_plain[reads.tensor[~blocked[reads.operator]]] = True
+    read_plain[list(graph.outputs)] = True
+    return blocked * reads.total(plain), blocked * makes.total(np.where(read_plain, size, 0.0))
 
 
-def _blocked(graph: ModelGraph, family: NDArray[np.int64], shape: Floats) -> NDArray[np.bool_]:
+def _distance(graph: ModelGraph, reads: _Edges, size: Floats, moved: Floats) -> Floats:
+    """Per operator the sum over its inputs of bytes times bytes moved since the producer began.
+
+    From when it began, because what it reads displaces what it writes.
+    """
+    before = np.concatenate(([0.0], np.cumsum(moved)))
+    started = before[np.maximum(np.array(graph.producer)[reads.tensor], 0)]
+    since = reads.sum(size[reads.tensor] * (before[reads.operator] - started))
+    return np.maximum(since, 0.0)
+
+
+def _cold(family: Ints, moved: Floats) -> Floats:
+    """For products, in five steps, how much more one inference moves than caches hold."""
+    steps = np.round(np.clip(np.log2(max(moved.sum(), 1.0)) - _CACHE_BITS, 0.0, 4.0))
+    return np.where(family == FAMILIES.index("product"), steps, 0.0)
+
+
+def _blocked(graph: ModelGraph, family: Ints, shape: Floats) -> NDArray[np.bool_]:
     """Which operators write the blocked layout, where a runtime has one.
 
     shape: rows of channels in, channels out and groups.  Convolutions and poolings convert what
