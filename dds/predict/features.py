@@ -97,6 +97,15 @@ class Features:
     family: Ints
     work: Floats
 
+    @classmethod
+    def joined(cls, several: Sequence[Features]) -> Features:
+        """The operators of several graphs, at least one, one behind another."""
+        return cls(
+            np.concatenate([each.values for each in several]),
+            np.concatenate([each.family for each in several]),
+            np.concatenate([each.work for each in several]),
+        )
+
 
 @dataclass(frozen=True)
 class _Edges:

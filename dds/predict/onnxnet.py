@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from dds.errors import InvalidInput
 from dds.predict.network import Ensemble
 
-__all__ = ["Networks", "ensembles_from_onnx", "ensembles_to_onnx"]
+__all__ = ["MOST_BYTES", "Networks", "ensembles_from_onnx", "ensembles_to_onnx"]
 
 _LAYERS = 3
 _OPSET, _IR_VERSION = 17, 8
 #: Bounds on what is read: networks here have some thousand weights each.
-_MOST_BYTES = 64 << 20
+MOST_BYTES = 64 << 20
 _MOST_WIDTH, _MOST_MEMBERS = 4096, 256
 
 
@@ -96,8 +96,8 @@ def ensembles_from_onnx(data: bytes) -> dict[str, Ensemble]:
     from google.protobuf.message import DecodeError
     from onnx import ModelProto, TensorProto
 
-    if len(data) > _MOST_BYTES:
-        raise InvalidInput(f"network: {len(data)} bytes; need at most {_MOST_BYTES}")
+    if len(data) > MOST_BYTES:
+        raise InvalidInput(f"network: {len(data)} bytes; need at most {MOST_BYTES}")
     try:
         graph = ModelProto.FromString(data).graph
     except DecodeError as error:

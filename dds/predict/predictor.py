@@ -28,20 +28,20 @@ from dds.model.graph import ModelGraph
 from dds.predict import roofline
 from dds.predict.features import COLUMNS, FAMILIES, WORK, Features, features
 from dds.predict.network import Ensemble
-from dds.predict.onnxnet import Networks, ensembles_from_onnx, ensembles_to_onnx
-from dds.profile.runtime import Runtime
+from dds.predict.onnxnet import MOST_BYTES, Networks, ensembles_from_onnx, ensembles_to_onnx
+from dds.profile.runtime import DEFAULT_RUNTIME, Runtime
 
-__all__ = ["POOLED", "Expert", "Prediction", "Predictor"]
+__all__ = ["POOLED", "Expert", "Prediction", "Predictor", "shift_terms"]
 
 Floats = NDArray[np.float64]
-
-_RUNTIME = Runtime()
 
 #: The expert of all families together.
 POOLED = "pooled"
 _FORMAT = "dds-predictor/1"
 _JSON, _NETWORK = "predictor.json", "network.onnx"
 _MOST_JSON_BYTES = 1 << 20
+#: Columns of :func:`shift_terms`.
+_SHIFT_TERMS = 1 + len(FAMILIES) + 4
 #: Networks only correct the roofline: by at most this factor's logarithm, however far off
 #: their training data an operator lies.
 _MOST_LOG = 3.0
@@ -102,7 +102,7 @@ class Predictor:
     platform: str
     experts: Mapping[str, Expert]
     ensembles: Mapping[str, Ensemble]
-    runtime: Runtime = _RUNTIME
+    runtime: Runtime = DEFAULT_RUNTIME
     shift: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
@@ -114,12 +114,8 @@ class Predictor:
         if any(len(each.mean) != len(COLUMNS) for each in self.ensembles.values()):
             raise InvalidInput(f"predictor: a network does not read {len(COLUMNS)} features; "
                                "train it again with this version")  # fmt: skip
-        if len(self.shift) not in (0, len(shift_terms_names())) or not all(
-            map(math.isfinite, self.shift)
-        ):
-            raise InvalidInput(
-                f"predictor: shift needs {len(shift_terms_names())} finite numbers, or none"
-            )
+        if len(self.shift) not in (0, _SHIFT_TERMS) or not all(map(math.isfinite, self.shift)):
+            raise InvalidInput(f"predictor: shift needs {_SHIFT_TERMS} finite numbers, or none")
 
     def operator_times(self, graph: ModelGraph) -> Floats:
         """Seconds per operator of `graph`, fused or not: shape (operators,), each > 0."""
@@ -196,12 +192,12 @@ class Predictor:
             document = json.loads(text)
             if document["format"] != _FORMAT or document["columns"] != list(COLUMNS):
                 raise ValueError("written by another version; train it again")
-            network = _read(Path(folder) / _NETWORK, 64 << 20)
+            network = _read(Path(folder) / _NETWORK, MOST_BYTES)
             if hashlib.sha256(network).hexdigest() != document["network"]:
                 raise ValueError(f"{_NETWORK} is not the one it was written with")
             return cls(
                 platform=str(document["platform"]),
-                runtime=_runtime(document["runtime"]),
+                runtime=Runtime.from_fields(document["runtime"]),
                 experts={str(k): _expert(v) for k, v in document["experts"].items()},
                 ensembles=ensembles_from_onnx(network),
                 shift=tuple(float(number) for number in document["shift"]),
@@ -211,13 +207,12 @@ class Predictor:
             raise InvalidInput(f"{place}: {reason}") from error
 
 
-def shift_terms_names() -> tuple[str, ...]:
-    """What the columns of :func:`shift_terms` are."""
-    return ("all", *FAMILIES, "flops", "bytes", "weight_bytes", "points_out")
-
-
 def shift_terms(seen: Features) -> Floats:
-    """What a shift to another platform is linear in: shape (operators, terms)."""
+    """What a shift to another platform is linear in: shape (operators, terms).
+
+    One for all operators, one per family, and the logarithms of FLOPs, of bytes of activations and
+    of weights, and of elements per channel, brought to about the size of one.
+    """
     own = np.eye(len(FAMILIES))[seen.family]
     flops, moved, weights, _ = np.log2(1.0 + seen.work).T
     points = seen.values[:, COLUMNS.index("points_out")]
@@ -240,10 +235,6 @@ def _expert(fields: Any) -> Expert:
         widen=float(fields["widen"]),
         rows=int(fields["rows"]),
     )
-
-
-def _runtime(fields: Any) -> Runtime:
-    return Runtime(threads=int(fields["threads"]), optimisation=str(fields["optimisation"]))
 
 
 def _read(path: Path, most: int) -> bytes:

@@ -20,7 +20,7 @@ from dds.predict import network, roofline
 from dds.predict.features import FAMILIES, Features, features
 from dds.predict.network import Ensemble, Recipe
 from dds.predict.predictor import POOLED, Expert, Predictor
-from dds.profile.runtime import Runtime
+from dds.profile.runtime import DEFAULT_RUNTIME, Runtime
 
 __all__ = ["MODELS", "Judgement", "Sample", "Trained", "calibrated", "judge", "train"]
 
@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 #: Generated models to measure unless the caller says otherwise: three minutes on one core.
 MODELS = 240
 
-_RUNTIME, _RECIPE = Runtime(), Recipe()
+_RECIPE = Recipe()
 #: A family of fewer rows is left to the pooled expert.
 _FEWEST_ROWS = 24
 #: Relative error that does not count yet.  Were it smaller, the shortest operators, whose noise is
@@ -91,7 +91,7 @@ def train(
     samples: Sequence[Sample],
     platform: str,
     *,
-    runtime: Runtime = _RUNTIME,
+    runtime: Runtime = DEFAULT_RUNTIME,
     seed: int = 0,
     held_out: float = 0.15,
     recipe: Recipe = _RECIPE,
@@ -188,15 +188,10 @@ class _Table:
 
     @classmethod
     def of(cls, samples: Sequence[Sample]) -> _Table:
-        seen = [features(sample.graph) for sample in samples]
+        seen = Features.joined([features(sample.graph) for sample in samples])
         seconds = np.concatenate([sample.seconds for sample in samples])
         noise = np.concatenate([sample.noise for sample in samples])
-        together = Features(
-            values=np.concatenate([each.values for each in seen]),
-            family=np.concatenate([each.family for each in seen]),
-            work=np.concatenate([each.work for each in seen]),
-        )
-        return cls(together, seconds, _FLOOR**2 / (noise**2 + _FLOOR**2))
+        return cls(seen, seconds, _FLOOR**2 / (noise**2 + _FLOOR**2))
 
 
 def _expert(

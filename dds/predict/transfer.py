@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
-from dds.predict.features import features
+from dds.predict.features import Features, features
 from dds.predict.predictor import Predictor, shift_terms
 from dds.predict.training import Sample
 
-__all__ = ["transfer"]
+__all__ = ["ridge", "transfer"]
 
 Floats = NDArray[np.float64]
 
@@ -42,17 +42,19 @@ def transfer(predictor: Predictor, samples: Sequence[Sample], platform: str) -> 
     if not any(len(sample.graph.operators) for sample in samples):
         raise InvalidInput("no measurements of the new platform; measure a few operators on it")
     plain = replace(predictor, shift=())
-    seen = [features(sample.graph) for sample in samples]
-    terms = np.concatenate([shift_terms(each) for each in seen])
-    said = np.concatenate([plain.predict(each).seconds for each in seen])
-    target = np.log(np.concatenate([sample.seconds for sample in samples]) / said)
+    seen = Features.joined([features(sample.graph) for sample in samples])
+    seconds = np.concatenate([sample.seconds for sample in samples])
+    target = np.log(seconds / plain.predict(seen).seconds)
     noise = np.concatenate([sample.noise for sample in samples])
-    shift = ridge(terms, target, 1.0 / (1.0 + (noise / _KNEE) ** 2))
+    shift = ridge(shift_terms(seen), target, 1.0 / (1.0 + (noise / _KNEE) ** 2))
     return replace(plain, platform=platform, shift=tuple(shift.tolist()))
 
 
 def ridge(terms: Floats, target: Floats, weights: Floats) -> Floats:
-    """Coefficients of the least weighted absolute error plus the penalty; the first is free."""
+    """Coefficients of the least weighted absolute error plus the penalty; the first is free.
+
+    terms: shape (rows, coefficients); target, weights: shape (rows,), weights >= 0.
+    """
     penalty = np.full(terms.shape[1], _RIDGE)
     penalty[0] = 1e-6
     robust = np.ones(len(target))

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from dds.errors import InternalError, InvalidInput
@@ -42,8 +42,7 @@ def measure_throttled(
         folder = Path(name)
         (folder / "model.onnx").write_bytes(model)
         request = {
-            "threads": platform.runtime.threads,
-            "optimisation": platform.runtime.optimisation,
+            "runtime": asdict(platform.runtime),
             "frequency": platform.frequency,
             "repeats": repeats,
             "budget": None if math.isinf(budget) else budget,
@@ -113,9 +112,7 @@ def _main() -> None:
     die_with_parent(int(sys.argv[1]))
     request = json.loads(Path("request.json").read_text(encoding="utf-8"))
     model = Path("model.onnx").read_bytes()
-    platform = Platform(
-        Runtime(request["threads"], request["optimisation"]), frequency=request["frequency"]
-    )
+    platform = Platform(Runtime.from_fields(request["runtime"]), frequency=request["frequency"])
     budget = math.inf if request["budget"] is None else request["budget"]
     try:
         profile = measure_here(

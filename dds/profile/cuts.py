@@ -32,7 +32,7 @@ from dds.model.graph import ModelGraph, Sides
 from dds.model.split import split
 from dds.profile.cache import kept_key, one_at_a_time, write_kept
 from dds.profile.platform import THIS_MACHINE, Platform
-from dds.profile.runtime import Runtime, open_session, random_inputs, run
+from dds.profile.runtime import DEFAULT_RUNTIME, Runtime, open_session, random_inputs, run
 
 __all__ = [
     "BestCut",
@@ -213,8 +213,8 @@ class Halves:
         model: bytes,
         graph: ModelGraph,
         cut: Sides,
-        device: Runtime = THIS_MACHINE.runtime,
-        server: Runtime = THIS_MACHINE.runtime,
+        device: Runtime = DEFAULT_RUNTIME,
+        server: Runtime = DEFAULT_RUNTIME,
     ) -> None:
         self._parts = split(model, graph, cut)
         self._device = open_session(self._parts.device, device) if self._parts.device else None

@@ -111,11 +111,10 @@ class Profile:
             fields = json.loads(text)
             if fields.pop("format") != _FORMAT:
                 raise ValueError("another format")
-            runtime = fields["runtime"]
             return cls(
                 digest=str(fields["digest"]),
                 platform=str(fields["platform"]),
-                runtime=Runtime(int(runtime["threads"]), str(runtime["optimisation"])),
+                runtime=Runtime.from_fields(fields["runtime"]),
                 operators=tuple(str(name) for name in fields["operators"]),
                 groups=tuple(tuple(int(v) for v in group) for group in fields["groups"]),
                 seconds=tuple(float(seconds) for seconds in fields["seconds"]),

@@ -28,6 +28,7 @@ from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
 
 __all__ = [
+    "DEFAULT_RUNTIME",
     "OPTIMISATIONS",
     "Clock",
     "Runtime",
@@ -72,17 +73,26 @@ class Runtime:
                 f"optimisation is {self.optimisation!r}; choose {', '.join(OPTIMISATIONS)}"
             )
 
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Runtime:
+        """From what ``dataclasses.asdict`` made of one, read back from a file.
+
+        Raises KeyError, TypeError or ValueError (InvalidInput) for anything else.
+        """
+        return cls(int(fields["threads"]), str(fields["optimisation"]))
+
     def __str__(self) -> str:
         plural = "" if self.threads == 1 else "s"
         return f"{self.threads} thread{plural}, optimisation {self.optimisation}"
 
 
-_DEFAULT = Runtime()
+#: One thread, everything optimised.
+DEFAULT_RUNTIME = Runtime()
 
 
 def open_session(
     model: bytes,
-    runtime: Runtime = _DEFAULT,
+    runtime: Runtime = DEFAULT_RUNTIME,
     *,
     profile: Path | None = None,
     optimised: Path | None = None,
@@ -171,7 +181,7 @@ def random_inputs(graph: ModelGraph, rng: np.random.Generator) -> dict[str, Arra
     return inputs
 
 
-def platform_fingerprint(runtime: Runtime = _DEFAULT) -> str:
+def platform_fingerprint(runtime: Runtime = DEFAULT_RUNTIME) -> str:
     """CPU model, onnxruntime version and runtime: equal where one profile serves both.
 
     For example ``AMD EPYC (25, 17, 1), onnxruntime 1.31.0, 1 thread, optimisation all``.
