@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,6 @@ from measuring import arguments, progress, text_table, write_json
 
 from dds.errors import InvalidInput
 from dds.model import ModelGraph, Operator, Tensor
-from dds.predict.features import Features, features
 from dds.predict.network import Recipe
 from dds.predict.predictor import Predictor
 from dds.predict.training import Sample, train
@@ -180,8 +179,8 @@ def _left_out(
         if device.name != new.name
     ]
     told = {OURS: _ours(known, asked, [predictor for _, predictor in others])}
-    rows = _rows([(known, 1.0)] + [_scaled(new, order[:_KNOWN], device) for device, _ in others])
-    told |= {name: fit(rows)(_rows([(asked, 1.0)])) for name, fit in BASELINES.items()}
+    rows = Rows.of([known, *(_scaled(new, order[:_KNOWN], device) for device, _ in others)])
+    told |= {name: fit(rows)(Rows.of([asked])) for name, fit in BASELINES.items()}
     return {
         name: float(np.abs(seconds / asked.seconds - 1.0).mean()) for name, seconds in told.items()
     }
@@ -197,23 +196,14 @@ def _ours(known: Sample, asked: Sample, predictors: Sequence[Predictor]) -> Floa
     return np.asarray(np.exp(np.average(logs, axis=0, weights=weights)))
 
 
-def _scaled(new: Device, known: Sequence[int], other: Device) -> tuple[Sample, float]:
-    """The other device's rows, and by how much its times are multiplied."""
+def _scaled(new: Device, known: Sequence[int], other: Device) -> Sample:
+    """The other device's rows, its times brought to the new one's."""
     theirs = dict(zip(other.keys, other.seconds, strict=True))
     ratios = [new.seconds[k] / theirs[new.keys[k]] for k in known if new.keys[k] in theirs]
     if not ratios:
         ratios = [float(np.median(new.seconds[list(known)]) / np.median(other.seconds))]
-    return other.sample(range(len(other.seconds))), float(np.median(ratios))
-
-
-def _rows(samples: Sequence[tuple[Sample, float]]) -> Rows:
-    seen: list[Features] = [features(sample.graph) for sample, _ in samples]
-    return Rows(
-        np.concatenate([each.values for each in seen]),
-        np.concatenate([each.family for each in seen]),
-        np.concatenate([each.work for each in seen]),
-        np.concatenate([scale * sample.seconds for sample, scale in samples]),
-    )
+    sample = other.sample(range(len(other.seconds)))
+    return replace(sample, seconds=float(np.median(ratios)) * sample.seconds)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,14 @@ which suits relative errors; the linear regression is that of Neurosurgeon (Kang
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dds.predict.features import Features, features
+from dds.predict.training import Sample
 
 __all__ = ["BASELINES", "REQUIRED", "Rows"]
 
@@ -31,7 +34,14 @@ class Rows:
     work: Floats
     seconds: Floats
 
-    def of(self, chosen: NDArray[np.bool_]) -> Rows:
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> Rows:
+        """All operators of some measured models."""
+        seen = Features.joined([features(sample.graph) for sample in samples])
+        seconds = np.concatenate([sample.seconds for sample in samples])
+        return cls(seen.values, seen.family, seen.work, seconds)
+
+    def only(self, chosen: NDArray[np.bool_]) -> Rows:
         """The rows chosen."""
         return Rows(
             self.values[chosen], self.family[chosen], self.work[chosen], self.seconds[chosen]
@@ -63,7 +73,7 @@ def _linear(rows: Rows, weights: Floats) -> Told:
 
     fitted = {}
     for family in np.unique(rows.family):
-        own = rows.of(rows.family == family)
+        own = rows.only(rows.family == family)
         w = weights[rows.family == family]
         fitted[family] = np.linalg.lstsq(design(own) * w[:, None], own.seconds * w, rcond=None)[0]
 
@@ -71,7 +81,7 @@ def _linear(rows: Rows, weights: Floats) -> Told:
         seconds = np.full(len(asked), float(np.median(rows.seconds)))
         for family, coefficients in fitted.items():
             own = asked.family == family
-            seconds[own] = design(asked.of(own)) @ coefficients
+            seconds[own] = design(asked.only(own)) @ coefficients
         return np.maximum(seconds, _LEAST)
 
     return told

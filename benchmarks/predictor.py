@@ -23,10 +23,10 @@ from models import residual, transformer
 
 from dds.model import ModelGraph
 from dds.model.zoo import NAMES, build
-from dds.predict.features import FAMILIES, features
+from dds.predict.features import FAMILIES
 from dds.predict.predictor import Predictor
 from dds.predict.sweep import measured_sample, measured_sweep
-from dds.predict.training import MODELS, Sample, Trained, train
+from dds.predict.training import MODELS, Sample, judge, train
 from dds.predict.transfer import transfer
 from dds.profile.platform import Platform
 from dds.profile.runtime import Runtime
@@ -148,7 +148,7 @@ def _platform(
     started = time.perf_counter()
     trained = train(sweep, platform.fingerprint, runtime=platform.runtime, seed=args.seed)
     training = time.perf_counter() - started
-    known, asked = _rows(sweep), _rows(zoo)
+    known, asked = Rows.of(sweep), Rows.of(zoo)
     told = {OURS: np.concatenate([trained.predictor.operator_times(s.graph) for s in zoo])}
     told |= {name: fit(known)(asked) for name, fit in BASELINES.items()}
     model = np.repeat(np.arange(len(zoo)), [len(sample.seconds) for sample in zoo])
@@ -159,17 +159,16 @@ def _platform(
         _plot(args.plots / f"{name}.png", platform.name, told, asked, errors)
     mean = float(np.mean([errors[name].operators for name in REQUIRED]))
     ours = np.abs(told[OURS] / asked.seconds - 1.0)
+    *families, total = judge(trained.predictor, zoo)
     result = Result(
         platform=platform.name,
         sweep_operators=len(known),
         zoo_operators=len(asked),
         training_s=training,
-        coverage=_coverage(trained, zoo),
+        coverage=total.coverage,
         bar=1.0 - errors[OURS].operators / mean,
         errors=errors,
-        families={
-            FAMILIES[f]: float(ours[asked.family == f].mean()) for f in np.unique(asked.family)
-        },
+        families={each.family: each.mape for each in families},
         models={
             sample.graph.name: {
                 "operators": float(ours[model == k].mean()),
@@ -181,16 +180,6 @@ def _platform(
     return result, trained.predictor
 
 
-def _rows(samples: Sequence[Sample]) -> Rows:
-    seen = [features(sample.graph) for sample in samples]
-    return Rows(
-        np.concatenate([each.values for each in seen]),
-        np.concatenate([each.family for each in seen]),
-        np.concatenate([each.work for each in seen]),
-        np.concatenate([sample.seconds for sample in samples]),
-    )
-
-
 def _errors(told: Floats, measured: Floats, model: Floats) -> Errors:
     error = np.abs(told / measured - 1.0)
     count = int(model.max()) + 1
@@ -200,15 +189,6 @@ def _errors(told: Floats, measured: Floats, model: Floats) -> Errors:
         float(error.mean()), float(np.mean([error[k].mean() for k in own])),
         float(np.median(error)), float(np.mean(whole)), max(whole),
     )  # fmt: skip
-
-
-def _coverage(trained: Trained, zoo: Sequence[Sample]) -> float:
-    inside = [
-        np.abs(np.log(trained.predictor.operator_times(s.graph) / s.seconds))
-        <= trained.predictor.uncertainty(s.graph)
-        for s in zoo
-    ]
-    return float(np.concatenate(inside).mean())
 
 
 def _transfers(
@@ -227,17 +207,11 @@ def _transfers(
             for k in rng.permutation(len(sweep)):
                 if sum(len(sample.seconds) for sample in few) < _FEW:
                     few.append(sweep[k])
-            after.append(_mape(transfer(predictors[0], few, platform.fingerprint), zoo))
-        before = _mape(predictors[0], zoo)
-        rows.append(
-            [platform.name, f"{before:.1%}", f"{np.median(after):.1%}", f"{_mape(own, zoo):.1%}"]
-        )
+            moved = transfer(predictors[0], few, platform.fingerprint)
+            after.append(judge(moved, zoo)[-1].mape)
+        before, there = (judge(predictor, zoo)[-1].mape for predictor in (predictors[0], own))
+        rows.append([platform.name, f"{before:.1%}", f"{np.median(after):.1%}", f"{there:.1%}"])
     return rows
-
-
-def _mape(predictor: Predictor, zoo: Sequence[Sample]) -> float:
-    told = np.concatenate([predictor.operator_times(sample.graph) for sample in zoo])
-    return float(np.abs(told / np.concatenate([s.seconds for s in zoo]) - 1.0).mean())
 
 
 def _speed(predictor: Predictor) -> dict[str, float]:
