@@ -3,7 +3,8 @@
 Map of the package, in reading order:
 
 - ``dds.model``    the model graph, its import from ONNX, the zoo, the splitter
-- ``dds.costs``    devices, links, per-operator times; ``dds.profile`` measures them
+- ``dds.costs``    devices, links, per-operator times; ``dds.profile`` measures them,
+  ``dds.predict`` learns them
 - ``dds.cut``      the min-cut, the exact frontier of a client, the hull over all links
 - ``dds.market``   clients, tariffs, best responses, equilibria, certificates, welfare
 - ``dds.online``   a market that clients join and leave

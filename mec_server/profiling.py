@@ -114,8 +114,10 @@ def _check_bounded(model: StoredModel) -> None:
 
 
 def _kinds(nodes: Iterable[onnx.NodeProto]) -> Iterable[str]:
+    """Operator types of nodes, and of all inside their bodies."""
+    from dds.model.dataflow import bodies
+
     for node in nodes:
         yield node.op_type
-        for attribute in node.attribute:
-            for graph in (attribute.g, *attribute.graphs):
-                yield from _kinds(graph.node)
+        for body in bodies(node):
+            yield from _kinds(body.node)

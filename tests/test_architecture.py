@@ -132,6 +132,7 @@ def test_import_dds_stays_light() -> None:
         "matplotlib",
         "rich",
         "scipy",
+        "sklearn",
         "networkx",
         "pyarrow",
     )

@@ -7,6 +7,7 @@
 - ``dds.predict.training``   from measurements to a predictor, with ``roofline`` and ``network``
 - ``dds.predict.transfer``   to a new platform with a few dozen measurements
 - ``dds.predict.onnxnet``    the networks as ONNX
+- ``dds.predict.correction`` what a client learns of its predictions while it runs
 """
 
 from __future__ import annotations

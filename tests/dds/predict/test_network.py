@@ -52,7 +52,7 @@ def test_a_curve_is_learned_and_training_repeats_itself() -> None:
     said = first(x)
     assert said.shape == (3, 400)
     assert np.array_equal(said, again(x))
-    assert np.abs(np.median(said, axis=0) - y).mean() < 0.1 * np.abs(y - y.mean()).mean() * 2
+    assert np.abs(np.median(said, axis=0) - y).mean() < 0.2 * np.abs(y - y.mean()).mean()
 
 
 def test_rows_of_no_weight_teach_nothing_and_constant_columns_stay_silent() -> None:
