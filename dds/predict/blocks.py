@@ -14,10 +14,10 @@ import numpy as np
 
 from dds.predict.sketch import Sketch
 
-T = TypeVar("T")
-
 __all__ = ["BLOCKS", "Block", "head", "shrunk"]
 
+T = TypeVar("T")
+#: Adds operators behind a picture, by its name, and returns the name of another.
 Block = Callable[[Sketch, str], str]
 
 #: A convolution is made smaller until it has at most so many multiply-adds.
@@ -235,7 +235,7 @@ def _pre_activated(s: Sketch, x: str) -> str:
 
 
 def _local_norm(s: Sketch, x: str) -> str:
-    """Slow, so only where the picture is not large."""
+    """Over five channels, as most networks do, or over three."""
     return s.local_norm(x, 5 if _chance(s, 0.8) else 3)
 
 

@@ -16,6 +16,7 @@ import contextlib
 import math
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -70,8 +71,6 @@ THIS_MACHINE = Platform()
 @contextlib.contextmanager
 def throttle(child: Popen[bytes], duty: float) -> Iterator[None]:
     """Let `child` run for the part `duty` of the time while the body runs; continue it after."""
-    import threading
-
     if duty >= 1.0:
         yield
         return
