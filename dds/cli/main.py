@@ -16,8 +16,8 @@ from dds.errors import DdsError
 
 __all__ = ["build_parser", "main"]
 
-#: Sub-commands in the order of ``dds --help``; each is a module of this package.
-COMMANDS = ("frontier", "solve", "profile", "train", "predict", "demo", "verify")
+#: Sub-commands in the order of ``dds --help``; each is a module called after its first word.
+COMMANDS = ("frontier", "solve", "profile", "train-predictor", "predict", "demo", "verify")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dds {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        module = importlib.import_module(f"dds.cli.{name}")
+        module = importlib.import_module(f"dds.cli.{name.partition('-')[0]}")
         module.add(commands)
     return parser
 

@@ -1,6 +1,7 @@
 """The ``dds`` command: help, version, errors as exit codes, and how a process ends."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ def test_help_lists_every_command_and_the_exit_codes(capsys) -> None:
     assert caught.value.code == 0
     shown = capsys.readouterr().out
     for name in COMMANDS:
-        assert f"\n    {name} " in shown
+        assert re.search(rf"^    {name}\s", shown, re.MULTILINE)
     assert "Exit codes: 0 done, 1 a check failed, 2 wrong input, 130 interrupted." in shown
 
 
