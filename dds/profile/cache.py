@@ -12,10 +12,11 @@ import hashlib
 import math
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dds.errors import InvalidInput
+from dds.errors import Infeasible, InvalidInput
 from dds.files import write_whole
 from dds.model.graph import ModelGraph
 from dds.profile.measure import Report, measure
@@ -23,6 +24,9 @@ from dds.profile.platform import THIS_MACHINE, Platform
 from dds.profile.profile import Profile
 
 __all__ = ["cache_directory", "kept_key", "measured_profile", "one_at_a_time", "write_kept"]
+
+#: Seconds between two looks whether the lock is free.
+_LOOK_AGAIN = 0.05
 
 
 def cache_directory() -> Path | None:
@@ -44,20 +48,22 @@ def measured_profile(
     platform: Platform = THIS_MACHINE,
     repeats: int = 20,
     budget: float = math.inf,
+    patience: float = math.inf,
     report: Report | None = None,
 ) -> tuple[Profile, bool]:
     """The profile of `model` on `platform`, and whether it came from the folder `cache`.
 
     Without a cache, or with one that cannot be written, every call measures; so does one that
     asks for more repeats than are kept, if its budget allows more.  Waits while another process
-    measures.  The other arguments are those of :func:`dds.profile.measure.measure`.
+    measures, but no longer than `patience` seconds: then Infeasible is raised.  The other
+    arguments are those of :func:`dds.profile.measure.measure`.
     """
     path = None if cache is None else _path(cache, graph, platform)
-    if found := _read(path, graph, repeats, budget):
+    if found := _read(path, graph, platform, repeats, budget):
         return found, True
-    with one_at_a_time():
+    with one_at_a_time(patience):
         # Whoever held the lock may have measured this very model.
-        if found := _read(path, graph, repeats, budget):
+        if found := _read(path, graph, platform, repeats, budget):
             return found, True
         profile = measure(
             model, graph, platform=platform, repeats=repeats, budget=budget, report=report
@@ -78,14 +84,18 @@ def kept_key(graph: ModelGraph, setting: str) -> str:
     return hashlib.sha256(setting.encode()).hexdigest()[:16]
 
 
-def _read(path: Path | None, graph: ModelGraph, repeats: int, budget: float) -> Profile | None:
-    """The file's profile, if it is of this graph and of enough runs; a bad file is no profile."""
+def _read(
+    path: Path | None, graph: ModelGraph, platform: Platform, repeats: int, budget: float
+) -> Profile | None:
+    """The file's profile, if it is this one and of enough runs; a bad file is no profile."""
     if path is None:
         return None
     try:
         profile = Profile.from_json(path.read_text(encoding="utf-8"))
         profile.operator_times(profile.fusion.fused(graph))
     except (OSError, UnicodeDecodeError, InvalidInput):
+        return None
+    if (profile.digest, profile.platform) != (graph.digest, platform.fingerprint):
         return None
     # Measuring again within this budget would not get further than the profile that is kept.
     spent = 2.0 * profile.whole * max(profile.repeats, 2)
@@ -100,16 +110,37 @@ def write_kept(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Hold this user's profiling lock; without a writable temporary folder, go on without."""
-    path = Path(tempfile.gettempdir()) / f"dds-profile-{os.getuid()}.lock"
+def one_at_a_time(patience: float = math.inf) -> Iterator[None]:
+    """Hold this user's profiling lock; without a writable temporary folder, go on without.
+
+    Raises Infeasible when another process has not let go of it after `patience` seconds.
+    """
     try:
+        path = Path(tempfile.gettempdir()) / f"dds-profile-{os.getuid()}.lock"
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError:
         yield
         return
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        _take(lock, time.monotonic() + patience)
         yield
     finally:
         os.close(lock)
+
+
+def _take(lock: int, end: float) -> None:
+    if math.isinf(end):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise Infeasible(
+                    "another process is measuring on this machine, and measurements do not mix; "
+                    "wait for it, or end it"
+                ) from None
+            time.sleep(_LOOK_AGAIN)
+        else:
+            return

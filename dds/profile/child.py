@@ -77,6 +77,8 @@ def _child(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         env={**os.environ, "PYTHONPATH": path},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
+        # Ctrl-C must reach this process alone; it then ends the child, which would only complain.
+        start_new_session=True,
     )
     try:
         yield child

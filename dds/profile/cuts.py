@@ -169,22 +169,28 @@ def measured_cut(
     cache: Path | None = None,
     noise: float = 0.01,
     budget: float = 5.0,
+    patience: float = math.inf,
 ) -> MeasuredCut:
     """Measure both halves of a cut of the ONNX bytes `model`, whose graph is `graph`.
 
     cut: a :class:`dds.cut.Cut`, or the operators on the device;
     device, server: what either half runs on; cache: a folder where measurements are kept;
     noise: the relative standard error of the sum of both halves to reach; budget: seconds after
-    which to stop anyway, though not before 9 runs.
+    which to stop anyway, though not before 9 runs; patience: seconds to wait for another
+    process that measures.
 
-    Raises InvalidInput when the cut is not of this graph, or onnxruntime refuses a half.
+    Raises InvalidInput when the cut is not of this graph, or onnxruntime refuses a half, and
+    Infeasible when patience ends.
     """
+    for name, value in (("noise", noise), ("budget", budget)):
+        if math.isnan(value):
+            raise InvalidInput(f"{name} is not a number; give one >= 0")
     on_device = cut if isinstance(cut, Sequence) else cut.on_device
     made = make_cut(graph, on_device, np.zeros(len(graph.operators)))
     path = None if cache is None else _path(cache, graph, made, device.runtime, server.runtime)
     kept = _read(path, made, noise, budget)
     if kept is None:
-        with one_at_a_time():
+        with one_at_a_time(patience):
             halves = Halves(model, graph, made, device.runtime, server.runtime)
             runs, error = repeat(halves, noise, budget, time.monotonic)
         here, there = np.median(runs, axis=0).tolist()

@@ -49,8 +49,9 @@ __all__ = [
 #: What onnxruntime's profiler tells of one interval.
 Event = Mapping[str, Any]
 
-_BLOCKED = re.compile(r"(.+?)_nchwc(?:_token_\d+)?$")
-_REPLACED = re.compile(r"(.+)_(?:bn|mul|add)$")
+_BLOCKED = re.compile(r"(.+?)_nchwc(?:_token_\d+)?", re.DOTALL)
+_REPLACED = re.compile(r"(.+)_(?:bn|mul|add)", re.DOTALL)
+_BLOCKED_DOMAIN = "com.microsoft.nchwc"
 _KERNEL_TIME = "_kernel_time"
 
 
@@ -66,6 +67,11 @@ class Kernels:
     fusion: Fusion
     group: Mapping[str, int]
     unnamed: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """How many kernels there are, those inside control flow operators not counted."""
+        return len(self.group) + sum(map(len, self.unnamed.values()))
 
     def counts(self) -> list[int]:
         """How many kernels work for each group."""
@@ -198,7 +204,9 @@ class _Matching:
         producer = self._graph.producer
         written = [self._tensor[name] for name in kernel.output if name in self._tensor]
         known = [producer[t] for t in written if producer[t] >= 0]
-        own = self._operator.get(node_number(kernel.name), -1)
+        # A tensor's name is the model's: one that looks like ours must not pass for a node's.
+        blocked = kernel.domain == _BLOCKED_DOMAIN
+        own = -1 if blocked else self._operator.get(node_number(kernel.name), -1)
         if own >= 0 and own not in known:
             known.insert(0, own)
             if not written and kernel.op_type == self._graph.operators[own].kind:
@@ -211,12 +219,12 @@ class _Matching:
 
     def _blocked(self, name: str) -> int:
         """The operator that a kernel in blocked layout is called after, -1 if it is none."""
-        found = _BLOCKED.match(name)
+        found = _BLOCKED.fullmatch(name)
         while found:
             t = self._tensor.get(found[1], -1)
             if t >= 0:
                 return self._graph.producer[t]
-            found = _REPLACED.match(found[1])
+            found = _REPLACED.fullmatch(found[1])
         return -1
 
     def _taken_in(self, kernel: onnx.NodeProto, first: int) -> list[int]:

@@ -34,7 +34,7 @@ from dds.profile.kernels import Kernels, kernel_seconds, profiler_events, read_k
 from dds.profile.overhead import profiler_overhead
 from dds.profile.platform import THIS_MACHINE, Platform
 from dds.profile.profile import RESOLUTION, Profile
-from dds.profile.runtime import Clock, Runtime, clock_of, open_session, random_inputs
+from dds.profile.runtime import Clock, Runtime, clock_of, open_session, random_inputs, run
 
 __all__ = [
     "Report",
@@ -52,6 +52,8 @@ Report = Callable[[int, int], None]
 _DISTURBED = 1.1
 #: The profiler's unit, s.
 _TICK = 1e-6
+#: Kernel times to ask the profiler for, two of each kernel apart, and how many it records at all.
+_ENOUGH_EVENTS, _MOST_EVENTS = 200_000, 1_000_000
 
 
 def measure(
@@ -69,7 +71,8 @@ def measure(
     budget: seconds after which measuring stops early, half for either kind, though never
     before two of each.  A platform with a duty below 1 is measured in another process.
 
-    Raises InvalidInput when onnxruntime refuses the model or a number is out of range.
+    Raises InvalidInput when onnxruntime refuses the model, an operator fails on random inputs, or a
+    number is out of range.
     """
     if repeats < 1:
         raise InvalidInput(f"repeats is {repeats}; need at least 1")
@@ -145,11 +148,18 @@ def _take_runs(
             model, runtime, profile=Path(folder) / "kernels", optimised=optimised
         )
         kernels = read_kernels(graph, optimised)
-        session.run(None, inputs)
+        run(session, inputs)  # which says in one line why a model fails
         tell(0)
-        slowed = _profiled_runs(lambda: session.run(None, inputs), repeats, budget, tell)
+        # Twice as many runs may be made, and a large model fills the profiler, and the memory.
+        few = max(2, _ENOUGH_EVENTS // (2 * kernels.size + 1))
+        slowed = _profiled_runs(lambda: session.run(None, inputs), min(repeats, few), budget, tell)
         tell(repeats)
         events = profiler_events(session)
+    if len(events) >= _MOST_EVENTS:
+        raise InvalidInput(
+            f"onnxruntime's profiler records {_MOST_EVENTS} kernels, and {1 + len(slowed)} runs of "
+            "the model have more; measure a part of it"
+        )
     whole: list[float] = []
     end = time.monotonic() + budget
     while len(whole) < repeats and (len(whole) < 2 or time.monotonic() < end):

@@ -13,7 +13,6 @@ wall time, with both.
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import signal
 import threading
@@ -29,14 +28,16 @@ __all__ = ["THIS_MACHINE", "Platform", "die_with_parent", "pace", "throttle"]
 
 #: How long a process with a duty cycle runs at a stretch, s.
 RUN = 5e-3
+#: Least duty and frequency: at a smaller duty a process would stand still for minutes on end.
+_LEAST_PART = 1e-3
 
 
 @dataclass(frozen=True)
 class Platform:
     """This machine, or a slower one made of it.
 
-    runtime: how onnxruntime is set; duty: part of the time the process may run, in (0, 1];
-    frequency: every second that something takes here takes 1/frequency s there, in (0, 1].
+    runtime: how onnxruntime is set; duty: part of the time the process may run, in [0.001, 1];
+    frequency: every second that something takes here takes 1/frequency s there, in [0.001, 1].
 
     Raises InvalidInput for parts outside these ranges.
     """
@@ -47,8 +48,10 @@ class Platform:
 
     def __post_init__(self) -> None:
         for name, part in (("duty", self.duty), ("frequency", self.frequency)):
-            if not (math.isfinite(part) and 0.0 < part <= 1.0):
-                raise InvalidInput(f"{name} is {part!r}; need a part in (0, 1], such as 0.25")
+            if not _LEAST_PART <= part <= 1.0:
+                raise InvalidInput(
+                    f"{name} is {part!r}; need a part in [{_LEAST_PART:g}, 1], such as 0.25"
+                )
 
     @property
     def name(self) -> str:

@@ -64,6 +64,13 @@ class Profile:
                 raise InvalidInput(f"profile: operator {name!r} takes {seconds!r} s; need > 0")
             if not (math.isfinite(noise) and noise >= 0.0):
                 raise InvalidInput(f"profile: operator {name!r} has noise {noise!r}; need >= 0")
+        for name in ("whole", "kernels", "spread"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and (value > 0.0 or (value == 0.0 and name != "whole"))):
+                least = "> 0" if name == "whole" else ">= 0"
+                raise InvalidInput(f"profile.{name} is {value!r}; need a finite number {least}")
+        if self.repeats < 1:
+            raise InvalidInput(f"profile.repeats is {self.repeats!r}; need at least 1")
 
     @cached_property
     def fusion(self) -> Fusion:

@@ -33,6 +33,7 @@ __all__ = [
     "Clock",
     "Runtime",
     "clock_of",
+    "numpy_type",
     "open_session",
     "platform_fingerprint",
     "random_inputs",
@@ -52,22 +53,26 @@ OPTIMISATIONS = {
 }
 
 
+#: More than any machine has; far more, and onnxruntime takes the process down.
+_MOST_THREADS = 1024
+
+
 @dataclass(frozen=True)
 class Runtime:
     """How onnxruntime is set.
 
-    threads: that one operator may use; optimisation: ``"none"``, ``"basic"`` (rewriting that
-    any machine could do), ``"extended"`` (fused kernels) or ``"all"`` (also blocked layouts).
+    threads: that one operator may use, 1 to 1024; optimisation: ``"none"``, ``"basic"`` (rewriting
+    that any machine could do), ``"extended"`` (fused kernels) or ``"all"`` (also blocked layouts).
 
-    Raises InvalidInput for fewer threads than one, and for another word.
+    Raises InvalidInput for fewer threads than one or too many, and for another word.
     """
 
     threads: int = 1
     optimisation: str = "all"
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise InvalidInput(f"threads is {self.threads}; need at least 1")
+        if not 1 <= self.threads <= _MOST_THREADS:
+            raise InvalidInput(f"threads is {self.threads}; need 1 to {_MOST_THREADS}")
         if self.optimisation not in OPTIMISATIONS:
             raise InvalidInput(
                 f"optimisation is {self.optimisation!r}; choose {', '.join(OPTIMISATIONS)}"
@@ -169,16 +174,30 @@ def clock_of(threads: int) -> Clock:
 
 
 def random_inputs(graph: ModelGraph, rng: np.random.Generator) -> dict[str, Array]:
-    """One random input: standard normal for floats, 0 and 1 for integers and booleans."""
+    """One random input: standard normal for floats, 0 and 1 for integers and booleans.
+
+    Raises InvalidInput for a type that numpy does not have.
+    """
     inputs: dict[str, Array] = {}
     for index in graph.inputs:
         tensor = graph.tensors[index]
-        dtype = np.dtype(tensor.dtype)
+        dtype = numpy_type(tensor.name, tensor.dtype)
         if np.issubdtype(dtype, np.floating):
             inputs[tensor.name] = rng.standard_normal(tensor.shape).astype(dtype)
         else:
             inputs[tensor.name] = rng.integers(0, 2, tensor.shape).astype(dtype)
     return inputs
+
+
+def numpy_type(name: str, dtype: str) -> np.dtype[Any]:
+    """The type of the model input `name`; InvalidInput where numpy has none such (8-bit floats)."""
+    try:
+        return np.dtype(dtype)
+    except TypeError as error:
+        raise InvalidInput(
+            f"input {name!r} is of type {dtype}, which numpy does not have; give the model an "
+            "input of another type, and cast it inside"
+        ) from error
 
 
 def platform_fingerprint(runtime: Runtime = DEFAULT_RUNTIME) -> str:

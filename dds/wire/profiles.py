@@ -6,10 +6,8 @@ or InvalidInput names what is wrong.
 
 from __future__ import annotations
 
-import math
-
 from dds.errors import InvalidInput
-from dds.profile.profile import RESOLUTION, Profile
+from dds.profile.profile import Profile
 from dds.profile.runtime import Runtime
 from dds.session.profiling import ProfileRequest
 from dds.wire import market_pb2 as pb
@@ -72,12 +70,6 @@ def profile_from_proto(message: pb.ProfileModelReply) -> tuple[Profile, bool]:
             raise InvalidInput(
                 f"profile.{what}: need printable text of at most {_LONGEST} characters"
             )
-    for what, least in (("whole", RESOLUTION), ("kernels", 0.0), ("spread", 0.0)):
-        value = getattr(message, what)
-        if not (math.isfinite(value) and value >= least):
-            raise InvalidInput(f"profile.{what} is {value!r}; need a finite number >= {least:g}")
-    if message.repeats < 1:
-        raise InvalidInput(f"profile.repeats is {message.repeats}; need at least 1")
     groups = tuple(tuple(group.operators) for group in message.groups)
     listed = [v for group in groups for v in group]
     if len(set(listed)) < len(listed) or not all(groups):

@@ -1,11 +1,13 @@
+import json
 import stat
 from pathlib import Path
 
 import pytest
 
+from dds.errors import Infeasible
 from dds.model import load_model, zoo
 from dds.model.graph import ModelGraph
-from dds.profile.cache import cache_directory, measured_profile
+from dds.profile.cache import cache_directory, measured_profile, one_at_a_time
 from dds.profile.platform import Platform
 from dds.profile.runtime import Runtime
 
@@ -53,6 +55,32 @@ def test_a_damaged_file_is_replaced(
     assert not cached
     assert file.read_text() == second.to_json()
     assert second.operators == first.operators
+
+
+@pytest.mark.parametrize(
+    "change", [{"digest": "0" * 64}, {"platform": "another machine"}, {"whole": 0.0}]
+)
+def test_a_file_of_something_else_is_replaced(
+    model: tuple[bytes, ModelGraph], tmp_path: Path, change: dict[str, object]
+) -> None:
+    measured_profile(*model, cache=tmp_path, repeats=1)
+    (file,) = (tmp_path / "profiles").iterdir()
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    assert not measured_profile(*model, cache=tmp_path, repeats=1)[1]
+    assert measured_profile(*model, cache=tmp_path, repeats=1)[1]
+
+
+def test_waiting_for_another_measurement_ends(
+    monkeypatch: pytest.MonkeyPatch, model: tuple[bytes, ModelGraph], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with one_at_a_time():
+        with pytest.raises(Infeasible, match="another process is measuring"), one_at_a_time(0.0):
+            raise AssertionError
+        with pytest.raises(Infeasible):
+            measured_profile(*model, repeats=1, patience=0.1)
+    with one_at_a_time(0.0):
+        pass
 
 
 def test_a_cache_that_cannot_be_written_only_costs_time(

@@ -172,3 +172,9 @@ def test_a_few_disturbed_runs_do_not_change_the_noise() -> None:
 def test_wrong_input_is_one_line(make, complaint: str) -> None:
     with pytest.raises(InvalidInput, match=complaint):
         make()
+
+
+@pytest.mark.parametrize("name", ["noise", "budget"])
+def test_bounds_that_are_no_numbers_are_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{name} is not a number"):
+        measured_cut(DATA, GRAPH, range(20), **{name: float("nan")})

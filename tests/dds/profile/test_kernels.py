@@ -146,6 +146,24 @@ def test_kernels_inside_a_control_flow_operator_are_part_of_it() -> None:
     assert kernel_seconds(events, TWO, 1) == pytest.approx(np.array([[100e-6, 5e-6]]))
 
 
+def test_tensors_may_have_names_that_look_like_ours() -> None:
+    names = ("x", "1:a", "0:b\n_nchwc")
+    tensors = tuple(Tensor(name, (1,), "float32", 4) for name in names)
+    operators = tuple(Operator(f"op{k}", "Conv", (k,), (k + 1,), node=k) for k in range(2))
+    graph = ModelGraph(operators, tensors, (0,), (2,))
+    blocked = {"domain": "com.microsoft.nchwc"}
+    found = match(
+        graph,
+        kernels(
+            node("Conv", ["x"], ["r0"], name="1:a_nchwc", **blocked),
+            node("Conv", ["r0"], ["r1"], name="0:b\n_nchwc_nchwc_token_3", **blocked),
+            node("ReorderOutput", ["r1"], [names[2]], name="ReorderOutput_token_4", **blocked),
+        ),
+    )
+    assert groups_of(found) == [(0,), (1,)]
+    assert list(found.group.values()) == [0, 1, 1]
+
+
 def test_kernels_without_a_name_are_told_apart_by_their_number() -> None:
     found = match(
         chain("Exp", "Mine", "Abs"),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from dds.errors import InvalidInput
 from dds.model import load_model, zoo
@@ -187,3 +187,22 @@ def test_noise_is_the_standard_error_of_many_measurements(scatter: float) -> Non
 
 def test_one_run_says_nothing_of_its_noise() -> None:
     assert noise_of(np.full((1, 3), 1e-3)).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_model_that_fails_on_random_inputs_is_refused() -> None:
+    # Index 1 of a table of one row: zeros would do.
+    value = helper.make_tensor_value_info
+    table = numpy_helper.from_array(np.zeros((1, 4), np.float32), "table")
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["table", "x"], ["y"])],
+        "strict",
+        [value("x", TensorProto.INT64, [8])],
+        [value("y", TensorProto.FLOAT, [8, 4])],
+        [table],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    data = model.SerializeToString()
+    for platform in (Platform(), Platform(duty=0.5)):
+        with pytest.raises(InvalidInput, match="onnxruntime cannot run the model"):
+            measure(data, load_model(data), platform=platform, repeats=1)

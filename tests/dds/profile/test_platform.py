@@ -34,7 +34,7 @@ def test_a_platform_says_what_it_is() -> None:
     assert Platform().fingerprint == platform_fingerprint()
 
 
-@pytest.mark.parametrize("part", [0.0, -0.5, 1.1, math.inf, math.nan])
+@pytest.mark.parametrize("part", [0.0, 1e-4, -0.5, 1.1, math.inf, math.nan])
 def test_parts_are_parts(part: float) -> None:
     with pytest.raises(InvalidInput, match="duty is"):
         Platform(duty=part)
@@ -163,7 +163,7 @@ def test_a_killed_parent_takes_its_stopped_child_along() -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        assert state_of(child) == "T"
+        assert until(lambda: state_of(child) == "T")
         parent.send_signal(signal.SIGKILL)
         parent.wait()
     path = Path(f"/proc/{child}")
@@ -186,3 +186,16 @@ def test_a_model_the_runtime_refuses_is_refused_from_the_child_too() -> None:
     data = model.SerializeToString()
     with pytest.raises(InvalidInput, match="onnxruntime cannot load"):
         measure(data, load_model(data), platform=Platform(duty=0.5), repeats=1)
+
+
+def test_the_measuring_process_has_a_session_of_its_own() -> None:
+    # So that Ctrl-C in a terminal reaches its parent alone.
+    data = zoo.build("squeezenet")
+    sessions: set[int] = set()
+
+    def look(_done: int, _total: int) -> None:
+        sessions.update(os.getsid(pid) for pid in children())
+
+    measure(data, load_model(data), platform=Platform(duty=0.5), repeats=1, report=look)
+    assert os.getsid(0) not in sessions
+    assert sessions

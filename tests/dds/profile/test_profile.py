@@ -115,3 +115,18 @@ def test_noise_is_a_finite_number(noise: float) -> None:
 def test_every_operator_has_a_time_a_group_and_a_noise() -> None:
     with pytest.raises(InvalidInput, match="1 times and 1 noises for 2 operators"):
         replace(profile([1.0]), operators=("op0", "op1"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"whole": 0.0},
+        {"whole": math.nan},
+        {"kernels": -1.0},
+        {"spread": math.inf},
+        {"repeats": 0},
+    ],
+)
+def test_every_number_is_one_that_was_measured(change: dict[str, float]) -> None:
+    with pytest.raises(InvalidInput, match=f"profile.{next(iter(change))} is"):
+        replace(profile([1.0]), **change)

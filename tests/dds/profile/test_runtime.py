@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dds.errors import InvalidInput
 from dds.model import load_model, zoo
+from dds.model.graph import ModelGraph, Tensor
 from dds.profile.runtime import (
     OPTIMISATIONS,
     Runtime,
@@ -132,3 +133,16 @@ def test_time_is_the_threads_own_only_where_it_is_alone(
         ticks = iter([0.0, step])
         monkeypatch.setattr(f"dds.profile.runtime.time.{name}", lambda ticks=ticks: next(ticks))
     assert run(session, inputs)[1] == float(threads)
+
+
+def test_inputs_of_a_type_that_numpy_lacks_are_refused() -> None:
+    tensors = (Tensor("x", (2,), "float8e4m3fn", 2),)
+    graph = ModelGraph((), tensors, (0,), (0,))
+    with pytest.raises(InvalidInput, match="'x' is of type float8e4m3fn, which numpy"):
+        random_inputs(graph, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("threads", [-1, 0, 1025, 2**40])
+def test_threads_are_as_many_as_a_machine_may_have(threads: int) -> None:
+    with pytest.raises(InvalidInput, match="need 1 to 1024"):
+        Runtime(threads)
