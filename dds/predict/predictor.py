@@ -45,6 +45,8 @@ _SHIFT_TERMS = 1 + len(FAMILIES) + 4
 #: Networks only correct the roofline: by at most this factor's logarithm, however far off
 #: their training data an operator lies.
 _MOST_LOG = 3.0
+#: A bound looser than a factor of exp(this) says nothing more.
+_MOST_UNCERTAIN = 50.0
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,10 @@ class Predictor:
         return self.predict(features(graph)).uncertainty
 
     def predict(self, seen: Features) -> Prediction:
-        """Predict from features: :meth:`operator_times` with all that is known about it."""
+        """Predict from features: :meth:`operator_times` with all that is known about it.
+
+        Raises InvalidInput when the networks say something that is no number.
+        """
         count = len(seen.family)
         seconds, uncertainty = np.ones(count), np.ones(count)
         pooled = np.zeros(count, bool)
@@ -144,12 +149,18 @@ class Predictor:
             for name, rows in rows_of.items():
                 expert = self.experts[name]
                 logs = np.clip(np.asarray(said[name], np.float64), -_MOST_LOG, _MOST_LOG)
-                base = roofline.evaluate(np.array(expert.roofline), seen.work[rows])
-                seconds[rows] = base * np.exp(np.median(logs, axis=0))
-                apart = np.hypot(logs.std(axis=0), expert.spread)
-                uncertainty[rows] = expert.widen * apart
+                with np.errstate(over="ignore"):
+                    base = roofline.evaluate(np.array(expert.roofline), seen.work[rows])
+                    seconds[rows] = base * np.exp(np.median(logs, axis=0))
+                    apart = np.hypot(logs.std(axis=0), expert.spread)
+                    uncertainty[rows] = np.minimum(expert.widen * apart, _MOST_UNCERTAIN)
         if self.shift:
-            seconds *= np.exp(np.clip(shift_terms(seen) @ np.array(self.shift), -50.0, 50.0))
+            with np.errstate(over="ignore", invalid="ignore"):
+                moved = shift_terms(seen) @ np.array(self.shift)
+            seconds *= np.exp(np.clip(moved, -50.0, 50.0))
+        # Weights are finite, but what a damaged file makes of them need not be.
+        if not (np.isfinite(seconds).all() and np.isfinite(uncertainty).all()):
+            raise InvalidInput("predictor: its numbers overflow on this model; train it again")
         families = tuple(FAMILIES[index] for index in seen.family)
         return Prediction(seconds, uncertainty, families, pooled)
 
@@ -202,7 +213,14 @@ class Predictor:
                 ensembles=ensembles_from_onnx(network),
                 shift=tuple(float(number) for number in document["shift"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        except (
+            AttributeError,
+            KeyError,
+            OverflowError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else error
             raise InvalidInput(f"{place}: {reason}") from error
 

@@ -111,6 +111,8 @@ def test_damaged_files_are_refused_or_harmless(
         {"shift": [1.0]},
         {"shift": [float("nan")] * 16},
         {"runtime": {"threads": 0, "optimisation": "all"}},
+        {"runtime": {"threads": float("inf"), "optimisation": "all"}},
+        {"shift": [10**400] * 16},
     ],
 )
 def test_a_document_that_is_wrong_is_refused(
@@ -137,3 +139,14 @@ def test_parts_that_do_not_belong_together_are_refused(trained: Trained) -> None
     with pytest.raises(InvalidInput, match="coefficients"):
         Expert(roofline=(1.0,), spread=0.1, widen=1.0, rows=3)
     assert set(predictor.experts) <= {*FAMILIES, POOLED}
+
+
+def test_numbers_that_overflow_are_no_prediction(trained: Trained) -> None:
+    predictor = trained.predictor
+    graph = load_model(zoo.topology("alexnet"))
+    huge = {name: replace(each, roofline=(1e308,) * 5) for name, each in predictor.experts.items()}
+    with pytest.raises(InvalidInput, match="overflow"):
+        replace(predictor, experts=huge).operator_times(graph)
+    unsure = {name: replace(each, widen=1e308) for name, each in predictor.experts.items()}
+    bounds = replace(predictor, experts=unsure).uncertainty(graph)
+    assert np.exp(bounds).max() < np.inf
