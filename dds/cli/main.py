@@ -7,10 +7,14 @@ Exit codes: 0 done; 1 the answer is no (a check failed); 2 the input is wrong;
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 from dds.errors import DdsError
 
@@ -41,8 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``dds`` with argv (default: the process's) and return its exit code."""
     args = build_parser().parse_args(argv)
     try:
-        code = args.run(args)
-        sys.stdout.flush()
+        with _terminable():
+            code = args.run(args)
+            if sys.stdout is not None:  # as it is where standard output is closed
+                sys.stdout.flush()
         return int(code)
     except DdsError as error:
         print(f"dds {args.command}: {error}", file=sys.stderr)
@@ -50,7 +56,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"dds {args.command}: interrupted", file=sys.stderr)
         return 130
+    except MemoryError as error:
+        print(f"dds {args.command}: not enough memory: {error}", file=sys.stderr)
+        return 2
     except BrokenPipeError:
         # The reader (head, less) has what it wanted; do not complain at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return 0
+    except OSError as error:
+        # A full or forbidden folder, or standard output on one: no defect of this program.
+        print(f"dds {args.command}: {error}", file=sys.stderr)
+        _silence()
+        return 2
+
+
+def _silence() -> None:
+    """Send what is still buffered, and cannot be written, nowhere."""
+    with contextlib.suppress(AttributeError, OSError):  # it is closed, or no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the body as Ctrl-C does, so that it leaves no process and no file behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dds.cli.arguments import (
@@ -16,6 +18,7 @@ from dds.cli.arguments import (
 )
 from dds.cli.progress import bar_for_terminal
 from dds.cli.tables import aligned
+from dds.errors import InvalidInput
 from dds.units import parse_seconds
 
 if TYPE_CHECKING:
@@ -70,6 +73,7 @@ def run(args: argparse.Namespace) -> int:
     from dds.predict.training import train
 
     platform = platform_from(args)
+    _check_writable(args.out)
     with bar_for_terminal("measuring") as bar:
         samples = measured_sweep(
             platform,
@@ -86,6 +90,16 @@ def run(args: argparse.Namespace) -> int:
     trained.predictor.save(args.out)
     print(json.dumps(_document(trained, args), indent=2) if args.json else _table(trained, args))
     return 0
+
+
+def _check_writable(out: str) -> None:
+    """Raises InvalidInput for a folder that nothing can be written into: now, not in the end."""
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise InvalidInput(f"--out {out}: {error.strerror}; name a folder to write to") from error
 
 
 def _document(trained: Trained, args: argparse.Namespace) -> dict[str, Any]:

@@ -75,6 +75,12 @@ def ending_in(monkeypatch: pytest.MonkeyPatch, error: BaseException | int) -> No
         (InvalidInput("clients: need one"), 2, "dds verify: clients: need one\n"),
         (Infeasible("no room"), 2, "dds verify: no room\n"),
         (KeyboardInterrupt(), 130, "dds verify: interrupted\n"),
+        (
+            OSError(28, "No space left on device"),
+            2,
+            "dds verify: [Errno 28] No space left on device\n",
+        ),
+        (MemoryError("of 8 TiB"), 2, "dds verify: not enough memory: of 8 TiB\n"),
     ],
 )
 def test_errors_become_exit_codes(
@@ -121,7 +127,8 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert done.stderr == b""
 
 
-def test_ctrl_c_ends_with_130_and_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_with_130_and_one_line(tmp_path: Path, number: signal.Signals) -> None:
     """Interrupted while it waits for its input."""
     fifo = tmp_path / "market.json"
     os.mkfifo(fifo)
@@ -131,7 +138,7 @@ def test_ctrl_c_ends_with_130_and_one_line(tmp_path: Path) -> None:
         ) as process,
         fifo.open("wb"),
     ):  # returns when the command has opened its end, and reads
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == b""

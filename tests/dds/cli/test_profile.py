@@ -83,6 +83,8 @@ def test_a_terminal_sees_a_bar_and_nothing_of_it_is_left(
         (["zoo:squeezenet", "--repeats", "0"], "repeats"),
         (["missing.onnx"], "missing.onnx"),
         (["zoo:squeezenet", "--threads", "0"], "threads is 0"),
+        (["zoo:squeezenet", "--threads", "4000000000"], "threads is 4000000000; need 1 to 1024"),
+        (["zoo:squeezenet", "--duty", "0.0001"], "duty is 0.0001; need a part in [0.001, 1]"),
     ],
 )
 def test_wrong_input_is_one_line(

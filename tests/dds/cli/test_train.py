@@ -59,3 +59,22 @@ def test_a_folder_without_a_predictor_is_an_error(
 ) -> None:
     assert main(["predict", "zoo:squeezenet", "--predictor", str(tmp_path)]) == 2
     assert "make one with dds train-predictor" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("budget", ["nan", "-1", "0", "soon"])
+def test_a_budget_is_a_time(folder: Path, budget: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train(folder, f"--budget={budget}")
+    assert caught.value.code == 2
+    assert "--budget" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_measured(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("a file")
+    assert train(folder, "--out", str(taken), "--cache", str(tmp_path / "cache")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"dds train-predictor: --out {taken}: ")
+    assert not (tmp_path / "cache").exists()
