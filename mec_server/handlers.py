@@ -205,6 +205,7 @@ class Handlers:
 
     def refuse_all(self) -> None:
         """Tell everybody that the server is shutting down; every lease ends."""
+        self.profiler.stop()
         self._carry_out(self._market.close(self._clock()))
 
     def close(self) -> None:

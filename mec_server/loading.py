@@ -8,19 +8,21 @@ only, and within bounds on memory and work that follow from its shapes alone.
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
-from dds.profile.runtime import Runtime, open_session, run
+from dds.profile.runtime import Runtime, numpy_type, open_session, run
 from dds.session.upload import ModelHeader
 from dds.units import format_bytes
 from mec_server.config import Limits
 from mec_server.store import StoredModel, TensorSpec
 
-__all__ = ["check_work", "load", "receive"]
+__all__ = ["check_work", "load", "receive", "run_within"]
 
 #: Operator sets that may run: those whose operators the ONNX checker knows.
 _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
@@ -67,23 +69,29 @@ def load(data: bytes, digest: str, limits: Limits, runtime: Runtime) -> StoredMo
         inputs=_specs(graph, graph.inputs),
         outputs=_specs(graph, graph.outputs),
     )
-    _try(model, limits.run_seconds)
+    zeros = {s.name: np.zeros(s.shape, numpy_type(s.name, s.dtype)) for s in model.inputs}
+    run_within(model, zeros, limits.run_seconds)
     return model
 
 
-def _try(model: StoredModel, limit: float) -> None:
-    """Run once; raises InvalidInput when that fails or takes longer than `limit` s."""
+def run_within(model: StoredModel, inputs: Mapping[str, NDArray[Any]], limit: float) -> None:
+    """Run once; raises InvalidInput when that fails, or is stopped after `limit` s.
+
+    It stops between two operators.
+    """
     from onnxruntime import RunOptions
 
     options = RunOptions()
     timer = threading.Timer(limit, setattr, (options, "terminate", True))
     timer.start()
     try:
-        run(
-            model.session,
-            {spec.name: np.zeros(spec.shape, spec.dtype) for spec in model.inputs},
-            options,
-        )
+        run(model.session, inputs, options)
+    except InvalidInput as error:
+        if options.terminate:
+            raise InvalidInput(
+                f"the model ran for more than {limit:g} s and was stopped"
+            ) from error
+        raise
     finally:
         timer.cancel()
 

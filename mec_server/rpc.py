@@ -31,6 +31,10 @@ __all__ = ["RpcServer"]
 #: protocol allows.
 _LONGEST_BACKLOG = 256
 
+#: Characters of a status's details: they travel as metadata, of which clients take 8 KiB, and a
+#: character takes up to 12 bytes there.
+_LONGEST_DETAILS = 600
+
 T = TypeVar("T")
 
 
@@ -38,7 +42,7 @@ async def _refuse(context: Any, error: DdsError) -> NoReturn:
     if isinstance(error, Busy) and error.retry_after is not None:
         wait = str(math.ceil(1000.0 * error.retry_after))
         context.set_trailing_metadata(((profiles.PUSHBACK_KEY, wait),))
-    await context.abort(grpc.StatusCode[error.status], str(error))
+    await context.abort(grpc.StatusCode[error.status], str(error)[:_LONGEST_DETAILS])
     raise AssertionError("abort returned") from error
 
 
@@ -48,6 +52,8 @@ async def _answer(context: Any, call: Awaitable[T]) -> T:
         return await call
     except DdsError as error:
         await _refuse(context, error)
+    except MemoryError:
+        await _refuse(context, Busy("the server has too little memory for this; ask for less"))
 
 
 def _lease(context: Any) -> str:

@@ -2,7 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper
 
 from dds.errors import InvalidInput
 from dds.model import zoo
+from dds.profile.cache import one_at_a_time
 from dds.profile.runtime import Runtime, platform_fingerprint
 from mec_server.config import Limits
 from mec_server.errors import Busy
@@ -34,12 +36,12 @@ def adding(count: int) -> bytes:
     return finished(nodes, names[-1])
 
 
-def finished(nodes: list[Any], output: str) -> bytes:
+def finished(nodes: list[Any], output: str, shape: Sequence[int] = (4,)) -> bytes:
     graph = helper.make_graph(
         nodes,
         "adding",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [4])],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, [4])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
     model.ir_version = 8
@@ -114,6 +116,75 @@ def test_a_client_may_ask_for_fewer_runs_but_not_for_more() -> None:
     async def scene(profiler: Profiler) -> None:
         assert (await profiler.profile(stored(adding(1)), 2))[0].repeats == 2
         assert (await profiler.profile(stored(adding(2)), 10**6))[0].repeats == 4
+
+    profile(scene)
+
+
+def test_what_was_wanted_quickly_is_not_what_others_get() -> None:
+    model = stored(adding(1))
+
+    async def scene(profiler: Profiler) -> None:
+        assert (await profiler.profile(model, 1))[0].repeats == 1
+        better, known = await profiler.profile(model)
+        assert not known
+        assert better.repeats == LIMITS.profile_runs
+        assert await profiler.profile(model, 1) == (better, True)
+
+    profile(scene)
+
+
+def test_a_model_that_fails_on_other_inputs_than_zeros_is_refused() -> None:
+    # Index 1 of a table of one row.
+    nodes = [
+        helper.make_node("Constant", [], ["row"],
+                         value=helper.make_tensor("t", TensorProto.FLOAT, [1], [0.0])),
+        helper.make_node("Greater", ["x", "row"], ["more"]),
+        helper.make_node("Cast", ["more"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["row", "index"], ["y"]),
+    ]  # fmt: skip
+    strict, next_one = stored(finished(nodes, "y")), stored(adding(1))
+
+    async def scene(profiler: Profiler) -> None:
+        with pytest.raises(InvalidInput, match="cannot run the model"):
+            await profiler.profile(strict)
+        assert not (await profiler.profile(next_one))[1]
+
+    profile(scene)
+
+
+def test_a_model_whose_single_run_takes_too_long_is_refused() -> None:
+    nodes = [helper.make_node("MatMul", [f"y{i}" if i else "x", "x"], [f"y{i + 1}"])
+             for i in range(60)]  # fmt: skip
+    slow = stored(finished(nodes, "y60", [600, 600]))
+    limits = replace(LIMITS, profile_seconds=1e-6)
+
+    async def scene(_: Profiler) -> None:
+        profiler = Profiler(RUNTIME, limits, asyncio.to_thread)
+        with pytest.raises(InvalidInput, match="ran for more than"):
+            await profiler.profile(slow)
+
+    profile(scene)
+
+
+def test_a_server_that_stops_ends_its_measurement() -> None:
+    async def scene(profiler: Profiler) -> None:
+        profiler.stop()
+        with pytest.raises(Busy, match="shutting down"):
+            await profiler.profile(stored(adding(1)))
+
+    profile(scene)
+
+
+def test_a_machine_that_is_being_measured_is_busy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    limits = replace(LIMITS, profile_seconds=0.2)
+
+    async def scene(_: Profiler) -> None:
+        profiler = Profiler(RUNTIME, limits, asyncio.to_thread)
+        with one_at_a_time(), pytest.raises(Busy, match="another process is measuring"):
+            await profiler.profile(stored(adding(1)))
 
     profile(scene)
 
