@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -28,6 +29,8 @@ _MESSAGE_BYTES = 2**28
 _CONNECT, _SHORT, _MEASURING, _STREAM = 10.0, 10.0, 120.0, 600.0
 #: An upload may take `_SHORT` and as long as its bytes need at this rate, bytes/s.
 _SLOWEST_UPLOAD = 2e6
+#: A server may write anything; a pause of more digits is not a pause.
+_MILLISECONDS = re.compile("[0-9]{1,9}")
 
 T = TypeVar("T")
 
@@ -132,6 +135,6 @@ def _failure(error: grpc.aio.AioRpcError) -> CallFailed:
 def _pushback(error: grpc.aio.AioRpcError) -> float | None:
     """The seconds a busy server asks to wait; None where it does not say so."""
     for key, value in error.trailing_metadata() or ():
-        if key == profiles.PUSHBACK_KEY and isinstance(value, str) and value.isdecimal():
+        if key == profiles.PUSHBACK_KEY and _MILLISECONDS.fullmatch(str(value)):
             return int(value) / 1000.0
     return None

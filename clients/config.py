@@ -63,6 +63,8 @@ class AgentConfig:
             raise InvalidInput("strategies: need at least one, and none twice")
         if self.inferences < 1:
             raise InvalidInput(f"inferences is {self.inferences}; need at least 1")
+        if self.seed < 0:
+            raise InvalidInput(f"seed is {self.seed}; need a whole number >= 0")
         for name in ("measure_cuts", "measure_there"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise InvalidInput(f"{name} is {getattr(self, name)!r}; need seconds >= 0")

@@ -17,6 +17,7 @@ from clients.config import AgentConfig, Emit
 from clients.costs import Costs
 from clients.prepare import Prepared
 from dds.cut.pieces import Cut
+from dds.errors import Infeasible
 
 __all__ = ["candidates", "with_measured_cuts"]
 
@@ -75,10 +76,13 @@ def with_measured_cuts(
         left = end - clock()
         if left <= 0.0:
             break
-        halves = measured_cut(
-            prepared.model, prepared.graph, cut, device=platform, server=platform,
-            cache=config.cache, budget=left / (len(wanted) - done),
-        )  # fmt: skip
+        try:
+            halves = measured_cut(
+                prepared.model, prepared.graph, cut, device=platform, server=platform,
+                cache=config.cache, budget=left / (len(wanted) - done), patience=left,
+            )  # fmt: skip
+        except Infeasible:
+            break  # another process is measuring, and the market does not wait
         seconds = (
             halves.device_s * config.slowdown.first,
             max(halves.server_s, _TICK) * core_slowdown,

@@ -10,6 +10,9 @@ from dds.profile.profile import Profile
 
 __all__ = ["Prepared", "prepare"]
 
+#: Seconds to wait for other processes that measure: many clients may start together.
+_PATIENCE = 120.0
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -36,6 +39,7 @@ def prepare(config: AgentConfig, emit: Emit) -> Prepared:
         cache=config.cache,
         repeats=config.repeats,
         budget=config.budget,
+        patience=_PATIENCE,
         platform=Platform(config.runtime),
     )
     emit({"event": "profiled", "cached": cached, "cpu_s": profile.whole,

@@ -11,6 +11,9 @@ from dds.units import parse_number
 
 __all__ = ["Slowdown"]
 
+#: Nobody makes as many inferences as a number of so many digits.
+_MOST_DIGITS = 19
+
 
 @dataclass(frozen=True, slots=True)
 class Slowdown:
@@ -46,7 +49,7 @@ class Slowdown:
         changes = []
         for change in later:
             value, separator, start = change.partition("@")
-            if not (separator and start.isdecimal()):
+            if not (separator and start.isdecimal() and len(start) < _MOST_DIGITS):
                 raise InvalidInput(f"{change!r}: need SLOWDOWN@INFERENCE, such as 12@20")
             changes.append((int(start), parse_number(value)))
         return cls(parse_number(first), tuple(changes))

@@ -56,6 +56,7 @@ def test_measuring_has_budgets_and_the_device_a_runtime() -> None:
         ("--strategy best", "'best' is not one of"),
         ("--strategy dds,dds", "none twice"),
         ("--inferences 0", "inferences"),
+        ("--seed -1", "seed is -1"),
         ("--device-slowdown 0", "slowdown"),
         ("--device-slowdown 6,12", "--device-slowdown"),
         ("--max-share many", "--max-share"),
@@ -79,6 +80,23 @@ def test_a_model_that_does_not_exist_is_one_line(
     flags = NEEDED.replace("zoo:squeezenet", model).split()
     assert main(flags) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("given", [subprocess.DEVNULL, None], ids=["null", "closed"])
+def test_steps_need_somebody_who_takes_them(given: int | None) -> None:
+    closed = [] if given else ["sh", "-c", 'exec "$@" <&-', "sh"]
+    done = subprocess.run(
+        [*closed, sys.executable, "-m", "clients", *NEEDED.split(), "--step"],
+        stdin=given,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "mec-client: --step: standard input is no pipe and no terminal; give it one\n"
+    )
 
 
 def test_help_has_units_and_an_example() -> None:

@@ -24,6 +24,7 @@ def test_most_devices_stay_as_they_are() -> None:
         ("6,0@20", "finite number > 0"),
         ("6,12", "SLOWDOWN@INFERENCE"),
         ("6,12@soon", "SLOWDOWN@INFERENCE"),
+        (f"6,12@{'9' * 5000}", "SLOWDOWN@INFERENCE"),
         ("6,12@1", "ascending"),
         ("6,12@20,24@20", "ascending"),
         ("fast", "number"),
