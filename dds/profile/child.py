@@ -74,7 +74,8 @@ def _child(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     child = subprocess.Popen(  # noqa: S603 - this interpreter, this module
         [sys.executable, "-m", "dds.profile.child", str(os.getpid())],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
+        # What it puts into temporary folders goes with this one, also when it is killed.
+        env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(folder)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         # Ctrl-C must reach this process alone; it then ends the child, which would only complain.

@@ -134,7 +134,11 @@ def children() -> set[int]:
 
 
 @pytest.mark.parametrize("moment", [0, 1, 5])
-def test_an_interrupted_measurement_leaves_no_process(moment: int) -> None:
+def test_an_interrupted_measurement_leaves_no_process_and_no_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, moment: int
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     data = zoo.build("squeezenet")
     before = children()
 
@@ -145,6 +149,7 @@ def test_an_interrupted_measurement_leaves_no_process(moment: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         measure(data, load_model(data), platform=Platform(duty=0.5), repeats=4, report=interrupt)
     assert children() == before
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_parent_takes_its_stopped_child_along() -> None:
