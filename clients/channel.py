@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from types import TracebackType
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from clients.errors import CallFailed
 from clients.server import ServerRun
+from dds.errors import InvalidInput
 from dds.profile.profile import Profile
 from dds.session.messages import ClientMessage, ServerMessage
 from dds.session.profiling import ProfileRequest
@@ -111,6 +113,11 @@ class Channel:
         cpu, paced, wall = (
             reply.parameters[f"{name}_seconds"].double_param for name in ("cpu", "paced", "wall")
         )
+        if not all(0.0 <= seconds < math.inf for seconds in (cpu, paced, wall)):
+            raise InvalidInput(
+                f"the server says that it worked for {wall!r} s, {cpu!r} s of them on kernels; "
+                "need seconds >= 0"
+            )
         return ServerRun(tensors.response_from_proto(reply), cpu, paced, wall)
 
     async def status(self) -> MarketStatus:

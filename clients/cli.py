@@ -9,6 +9,7 @@ import os
 import signal
 import stat
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -140,7 +141,11 @@ async def _play(config: AgentConfig, address: str, report: Report, step: bool) -
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 -- this is a coroutine that runs
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    prepared = await asyncio.to_thread(prepare, config, report.emit)
+    stop = threading.Event()
+    try:
+        prepared = await asyncio.to_thread(prepare, config, report.emit, stop)
+    finally:
+        stop.set()  # the end of the process waits for the thread
     async with Channel(address) as channel:
         done = await Agent(config, prepared, channel, report.emit, pause).run()
     report.emit(done)

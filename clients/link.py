@@ -63,7 +63,8 @@ class ShapedLink:
         called = self._clock()
         reply = await send()
         answered = self._clock()
-        server = server_time(reply)
+        # A server cannot have worked for longer than the call took, whatever it says.
+        server = min(server_time(reply), answered - called)
         await self._wait(started + wanted + server - answered)
         overhead = max(answered - called - server, 0.0)
         return Delivery(reply, self._clock() - started - server, overhead, server)

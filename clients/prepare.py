@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import dataclass
 
 from clients.config import AgentConfig, Emit
+from dds.errors import Infeasible
 from dds.model.graph import ModelGraph
 from dds.profile.profile import Profile
 
@@ -12,6 +15,8 @@ __all__ = ["Prepared", "prepare"]
 
 #: Seconds to wait for other processes that measure: many clients may start together.
 _PATIENCE = 120.0
+#: How often to look meanwhile whether to stop, s.
+_LOOK = 0.5
 
 
 @dataclass(frozen=True)
@@ -23,26 +28,48 @@ class Prepared:
     profile: Profile
 
 
-def prepare(config: AgentConfig, emit: Emit) -> Prepared:
-    """Read and profile the model; emits ``loaded`` and ``profiled``."""
+def prepare(config: AgentConfig, emit: Emit, stop: threading.Event | None = None) -> Prepared:
+    """Read and profile the model; emits ``loaded`` and ``profiled``.
+
+    stop: once it is set nothing more is measured.  Raises Infeasible then, and when other processes
+    measure on this machine for too long.
+    """
     from dds.model import load_model, zoo
-    from dds.profile.cache import measured_profile
-    from dds.profile.platform import Platform
 
     model = zoo.read(config.model, seed=config.seed)
     graph = load_model(model)
     emit({"event": "loaded", "model": config.model, "operators": len(graph.operators),
           "bytes": len(model)})  # fmt: skip
-    profile, cached = measured_profile(
-        model,
-        graph,
-        cache=config.cache,
-        repeats=config.repeats,
-        budget=config.budget,
-        patience=_PATIENCE,
-        platform=Platform(config.runtime),
-    )
+    profile, cached = _profile(config, model, graph, stop or threading.Event())
     emit({"event": "profiled", "cached": cached, "cpu_s": profile.whole,
           "groups": len(profile.groups),
           "local_latency_s": config.slowdown.first * sum(profile.seconds)})  # fmt: skip
     return Prepared(model, graph, profile)
+
+
+def _profile(
+    config: AgentConfig, model: bytes, graph: ModelGraph, stop: threading.Event
+) -> tuple[Profile, bool]:
+    from dds.profile.cache import measured_profile
+    from dds.profile.platform import Platform
+
+    def look(_done: int, _total: int) -> None:
+        if stop.is_set():
+            raise Infeasible("the client was told to stop while it measured its model")
+
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return measured_profile(
+                model,
+                graph,
+                cache=config.cache,
+                repeats=config.repeats,
+                budget=config.budget,
+                patience=_LOOK,
+                platform=Platform(config.runtime),
+                report=look,
+            )
+        except Infeasible:
+            if stop.is_set() or time.monotonic() >= end:
+                raise

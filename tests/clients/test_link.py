@@ -60,6 +60,19 @@ def test_a_slow_real_network_is_not_hidden() -> None:
     assert len(time.naps) == 1
 
 
+def test_a_server_that_says_it_worked_for_years_is_not_waited_for() -> None:
+    time = VirtualTime()
+
+    async def send() -> str:
+        time.now += 2.0
+        return "reply"
+
+    shaped = ShapedLink(LINK, clock=time.clock, sleep=time.sleep)
+    done = asyncio.run(shaped.call(send, 500.0, 2000.0, lambda _: 1e9))
+    assert done.server == 2.0
+    assert time.now - 10.0 == pytest.approx(1.2 + 2.0)
+
+
 def test_a_perfect_link_does_not_wait() -> None:
     free = Link(float("inf"), float("inf"), 0.0)
     done, time = deliver(free, 1e9, 1e9, network=0.25, server=1.0)
