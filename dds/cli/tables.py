@@ -11,7 +11,11 @@ _MOST_MEMBERS = 5
 
 
 def aligned(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
-    """One line per row; the columns in `left` to the left, the others, numbers, to the right."""
+    """One line per row; the columns in `left` to the left, the others, numbers, to the right.
+
+    Names come from models: what is no character to print, such as a new line, is escaped.
+    """
+    rows = [[_printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -20,6 +24,10 @@ def aligned(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list
         ).rstrip()
         for row in rows
     ]
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def short_kind(kind: str) -> str:

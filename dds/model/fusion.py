@@ -218,6 +218,12 @@ def _check(fusion: Fusion, graph: ModelGraph) -> None:
             f"the fusion groups {len(members)} operators and the graph has {count}; "
             "use the fusion of this graph"
         )
+    for group in fusion.groups:
+        if list(group) != sorted(group):
+            raise InvalidInput(
+                f"fusion: the group of operator {group[0]} is not ascending; "
+                "make it with Fusion.joined"
+            )
     label = _labels(fusion, count)
     for v, before in enumerate(graph.predecessors):
         for u in before:

@@ -28,3 +28,7 @@ def test_long_kinds_are_cut_in_the_middle() -> None:
     assert short_kind("Conv") == "Conv"
     assert short_kind("Conv+BatchNormalization+Relu") == "Conv + BatchNorm + Relu"
     assert short_kind("+".join("ABCDEFG")) == "A + B + 4 more + G"
+
+
+def test_a_name_cannot_write_over_the_table() -> None:
+    assert aligned([["a\nb", "1"], ["\x1b[2Jé", "2"]]) == ["a\\nb      1", "\\x1b[2Jé  2"]

@@ -158,6 +158,7 @@ def test_a_model_twenty_thousand_operators_deep_is_joined() -> None:
         (lambda graph: Fusion(((0, 1), (2,))).fused(graph), "use the fusion of this graph"),
         (lambda graph: Fusion(((0, 1), (1, 2, 3))).fused(graph), "use the fusion of this graph"),
         (lambda graph: Fusion(((0, 1, 2, 3), ())).fused(graph), "use the fusion of this graph"),
+        (lambda graph: Fusion(((1, 0), (2,), (3,))).fused(graph), "operator 1 is not ascending"),
         (lambda graph: Fusion(((0, 3), (1, 2))).fused(graph), "Fusion.joined"),
         (lambda graph: Fusion.none(graph).expand([7]), "among the 4 groups"),
         (lambda graph: Fusion.none(graph).expand([-1]), "among the 4 groups"),
