@@ -301,7 +301,7 @@ def main() -> None:
         progress(f"{name} ...")
         subject = Subject.of(name, args.seed)
         times = None if learned is None else learned.operator_times(subject.fused)
-        halves += judge_halves(name, subject, times, 2 if args.quick else 6)
+        halves += judge_halves(name, subject, times, 2 if args.quick else 4)
         choices += judge_choices(name, subject, args.all, 2.0 if args.quick else 8.0)
     print(f"{halves_table(halves)}\n\n{choices_table(choices)}")
     if args.json:

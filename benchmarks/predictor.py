@@ -85,8 +85,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, help="folder of measurements (default: a new one)")
     parser.add_argument("--plots", type=Path, help="folder for predicted against measured, PNG")
     parser.add_argument("--models", type=int, default=MODELS, help="of the sweep")
+    parser.add_argument("--platforms", type=int, nargs="+", choices=range(1, len(PLATFORMS) + 1),
+                        default=range(1, len(PLATFORMS) + 1), metavar="K",
+                        help="; ".join(f"{k}: {p.name}" for k, p in enumerate(PLATFORMS, 1))
+                        .replace("%", "%%") + " (all)")  # fmt: skip
     args = parser.parse_args(argv)
-    names, platforms = NAMES, PLATFORMS
+    names, platforms = NAMES, tuple(PLATFORMS[k - 1] for k in args.platforms)
     if args.quick:
         args.models, names, platforms = 12, ("alexnet", "squeezenet", "shufflenet"), PLATFORMS[:2]
     with tempfile.TemporaryDirectory() as scratch:

@@ -31,11 +31,11 @@ class Recipe:
     """
 
     members: int = 5
-    hidden: int = 32
+    hidden: int = 48
     steps: int = 700
     batch: int = 256
     rate: float = 8e-3
-    decay: float = 2.0
+    decay: float = 1.0
     knee: float = 0.05
 
 

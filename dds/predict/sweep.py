@@ -21,8 +21,11 @@ from dds.profile.platform import Platform
 
 __all__ = ["REPEATS", "measured_sample", "measured_sweep"]
 
-#: Runs per model of the sweep: an operator's noise costs more than a model fewer.
-REPEATS = 8
+#: Most runs per model of the sweep, of either kind: a small model runs for half a second, because
+#: in a few milliseconds the machine may happen to be slow throughout.
+REPEATS = 60
+#: Runs of either kind that even a large model gets, and the speed that says how long they take.
+_FEWEST, _FLOPS_PER_S = 8, 30e9
 
 
 def measured_sample(
@@ -57,8 +60,8 @@ def measured_sweep(
 ) -> list[Sample]:
     """Samples of the sweep's models on `platform`: about three minutes, less what is cached.
 
-    budget: seconds of runs per model, as of :func:`dds.profile.measure.measure`; report: told
-    how many of how many models are done.
+    budget: seconds of runs per model, as of :func:`dds.profile.measure.measure`, but never less
+    than about eight runs of either kind take; report: told how many of how many models are done.
 
     Raises InvalidInput for fewer than two models.
     """
@@ -67,8 +70,11 @@ def measured_sweep(
     samples = []
     for number in range(models):
         model = sweep_model(number, seed=seed)
+        least = 2 * _FEWEST * load_model(model).flops / _FLOPS_PER_S
         samples.append(
-            measured_sample(model, platform=platform, cache=cache, repeats=repeats, budget=budget)
+            measured_sample(
+                model, platform=platform, cache=cache, repeats=repeats, budget=max(budget, least)
+            )
         )
         if report:
             report(number + 1, models)
