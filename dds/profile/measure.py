@@ -117,7 +117,7 @@ def measure_here(
     added = overhead.added * np.array(kernels.counts())
     kernel_times = steady(runs)
     times = np.maximum(kernel_times - added, max(overhead.least, RESOLUTION))
-    noise = np.hypot(noise_of(runs) * kernel_times, _UNSURE * added) / times
+    noise = np.minimum(np.hypot(noise_of(runs) * kernel_times, _UNSURE * added) / times, 1.0)
     seconds = np.maximum(times * (total / times.sum()), RESOLUTION) if len(times) else times
     fused = kernels.fusion.fused(graph)
     return Profile(
