@@ -65,8 +65,8 @@ class Scenario:
 DEMO = Scenario(
     participants=(
         Participant("camera-1", "vgg19", 6.0, "WiFi", 2.0),
-        Participant("camera-2", "resnet50", 20.0, "4G", 1.0),
-        Participant("drone-1", "densenet121", 16.0, "WiFi", 1.0),
+        Participant("camera-2", "resnet50", 26.0, "4G", 1.0),
+        Participant("drone-1", "densenet121", 24.0, "WiFi", 1.0),
         Participant("drone-2", "inception_v2", 36.0, "4G", 1.0),
         Participant("phone-1", "alexnet", 60.0, "4G", 1.0),
         Participant("phone-2", "inception_v1", 24.0, "WiFi", 1.0),
