@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types docs proto bench study upgrade clean
+.PHONY: help demo test check lint types docs proto bench latency study upgrade clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,16 @@ bench: $(VENV)/stamp ## measure frontiers, markets, growth and the online market
 	@mkdir -p out/bench
 	@for b in frontier market growth social online; do \
 	  .venv-bench/bin/python benchmarks/$$b.py --json out/bench/$$b.json || exit 1; done
+
+latency: $(VENV)/stamp ## an hour: predicted against measured latency, of operators, models, halves and cuts
+	@test -x .venv-bench/bin/python || $(RUN) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --requirement benchmarks/requirements.txt --editable '.[fast,server,plot]'
+	@mkdir -p out/bench
+	@.venv-bench/bin/python benchmarks/predictor.py --cache out/bench/cache --plots out/bench \
+	  --json out/bench/predictor.json
+	@.venv-bench/bin/python -m dds train-predictor --seed 1 --cache out/bench/cache --out out/bench/predictor
+	@.venv-bench/bin/python benchmarks/cuts.py --predictor out/bench/predictor --json out/bench/cuts.json
 
 study: $(VENV)/stamp ## a thousand seeded cells: the recommended mechanism against every rule of thumb
 	@mkdir -p out/bench

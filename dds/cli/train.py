@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["add", "run"]
 
 _DESCRIPTION = """\
-Measure generated models with onnxruntime, about three minutes for 240 of them, and train a
+Measure generated models with onnxruntime, about five minutes for 240 of them, and train a
 predictor on them: small neural networks per operator family, which then tell how long operators of
 models take that were never run here. Interrupted, it goes on where it stopped: measurements are
 kept. Prints how far it is off on generated models that it was not trained on.

@@ -58,7 +58,7 @@ def measured_sweep(
     budget: float = 1.0,
     report: Report | None = None,
 ) -> list[Sample]:
-    """Samples of the sweep's models on `platform`: about three minutes, less what is cached.
+    """Samples of the sweep's models on `platform`: about five minutes, less what is cached.
 
     budget: seconds of runs per model, as of :func:`dds.profile.measure.measure`, but never less
     than about eight runs of either kind take; report: told how many of how many models are done.

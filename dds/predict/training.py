@@ -26,7 +26,7 @@ __all__ = ["MODELS", "Judgement", "Sample", "Trained", "calibrated", "judge", "t
 
 Floats = NDArray[np.float64]
 
-#: Generated models to measure unless the caller says otherwise: three minutes on one core.
+#: Generated models to measure unless the caller says otherwise: five minutes on one core.
 MODELS = 240
 
 _RECIPE = Recipe()
