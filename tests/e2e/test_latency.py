@@ -1,12 +1,13 @@
 """Knowing the latency, with real processes: slow-downs are noticed, strangers are measured."""
 
-from statistics import mean
+from statistics import median
 from typing import Any
 
 import pytest
 
-#: The device becomes three times slower at the 13th of 36 inferences.
-SLOWER, INFERENCES = 13, 36
+#: The device becomes twelve times slower at the 13th of 36 inferences: whatever machine this runs
+#: on, the model stays on the device before and does not after.
+SLOWER, INFERENCES, TIMES = 13, 36, 12.0
 
 
 def error(inference: dict[str, Any], which: str) -> float:
@@ -17,7 +18,7 @@ def error(inference: dict[str, Any], which: str) -> float:
 def test_a_device_that_slows_down_is_noticed_and_its_cut_changes(serve: Any, join: Any) -> None:
     _, address = serve("--capacity", "2", "--core-slowdown", "2")
     client = join(
-        *(address, "cam", "zoo:squeezenet", "--device-slowdown", f"4,12@{SLOWER}"),
+        *(address, "cam", "zoo:squeezenet", "--device-slowdown", f"2,{2 * TIMES}@{SLOWER}"),
         *("--inferences", str(INFERENCES), "--max-share", "2"),
     )
     told = client.until("done")
@@ -28,17 +29,17 @@ def test_a_device_that_slows_down_is_noticed_and_its_cut_changes(serve: Any, joi
     assert slowed
     # Four inferences in a row show it.
     assert slowed[0]["index"] <= SLOWER + 2
-    assert slowed[0]["after"] / slowed[0]["before"] == pytest.approx(3.0, rel=0.25)
+    assert slowed[0]["after"] / slowed[0]["before"] == pytest.approx(TIMES, rel=0.4)
     # What the device keeps is less than before, and the market was asked again.
     cuts = [event["cut"]["operators_on_device"] for event in told if event["event"] == "allocated"]
     assert cuts[-1] < cuts[0]
     assert any(event["again"] for event in told if event["event"] == "reconsidered")
     late = [event for event in inferences if event["index"] > slowed[0]["index"]]
     if cuts[-1]:
-        assert mean(error(e, "corrected") for e in late) < mean(
+        assert median(error(e, "corrected") for e in late) < median(
             error(e, "uncorrected") for e in late
         )
-    assert mean(error(event, "corrected") for event in late) < 0.25
+    assert median(error(event, "corrected") for event in late) < 0.25
     assert told[-1]["strategies"]["dds"]["outputs_match"]
 
 
