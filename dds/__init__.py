@@ -6,6 +6,7 @@ Map of the package, in reading order:
 - ``dds.costs``    devices, links, per-operator times; ``dds.profile`` measures them,
   ``dds.predict`` learns them
 - ``dds.cut``      the min-cut, the exact frontier of a client, the hull over all links
+- ``dds.tiers``    device, edge and cloud: exact plans over three tiers
 - ``dds.market``   clients, tariffs, best responses, equilibria, certificates, welfare
 - ``dds.online``   a market that clients join and leave
 - ``dds.pool``     the pooled product: one work-conserving server, pay for what you use
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
     from dds.pool.equilibrium import PooledEquilibrium, pooled
     from dds.pool.recommend import Recommendation, recommend
     from dds.pool.server import Pool
+    from dds.tiers.hull import TierHull, tier_hull
+    from dds.tiers.links import Offer, TierLinks
+    from dds.tiers.plan import TierPlan
+    from dds.tiers.solver import TierFrontier, three_tier, tier_frontier
 
 __version__ = "0.1.0"
 
@@ -65,12 +70,17 @@ __all__ = [
     "Link",
     "Market",
     "ModelGraph",
+    "Offer",
     "PiecewiseLinear",
     "Pool",
     "PooledEquilibrium",
     "Power",
     "Recommendation",
     "SocialOptimum",
+    "TierFrontier",
+    "TierHull",
+    "TierLinks",
+    "TierPlan",
     "competitive",
     "efficiency",
     "endowed",
@@ -81,6 +91,9 @@ __all__ = [
     "pooled",
     "recommend",
     "social",
+    "three_tier",
+    "tier_frontier",
+    "tier_hull",
 ]
 
 _HOME = {
@@ -103,12 +116,17 @@ _HOME = {
     "Link": "dds.costs.link",
     "Market": "dds.online.market",
     "ModelGraph": "dds.model.graph",
+    "Offer": "dds.tiers.links",
     "PiecewiseLinear": "dds.market.tariff",
     "Pool": "dds.pool.server",
     "PooledEquilibrium": "dds.pool.equilibrium",
     "Power": "dds.market.tariff",
     "Recommendation": "dds.pool.recommend",
     "SocialOptimum": "dds.market.social",
+    "TierFrontier": "dds.tiers.solver",
+    "TierHull": "dds.tiers.hull",
+    "TierLinks": "dds.tiers.links",
+    "TierPlan": "dds.tiers.plan",
     "competitive": "dds.market.equilibrium",
     "efficiency": "dds.market.efficiency",
     "endowed": "dds.market.endowment",
@@ -119,6 +137,9 @@ _HOME = {
     "pooled": "dds.pool.equilibrium",
     "recommend": "dds.pool.recommend",
     "social": "dds.market.social",
+    "three_tier": "dds.tiers.solver",
+    "tier_frontier": "dds.tiers.solver",
+    "tier_hull": "dds.tiers.hull",
 }
 
 

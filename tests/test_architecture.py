@@ -74,6 +74,7 @@ LAYERS = (
     ("model",),
     ("costs",),
     ("cut",),
+    ("tiers",),
     ("profile",),
     ("predict",),
     ("market",),

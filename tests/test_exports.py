@@ -24,12 +24,17 @@ EXPECTED = {
     "Link",
     "Market",
     "ModelGraph",
+    "Offer",
     "PiecewiseLinear",
     "Pool",
     "PooledEquilibrium",
     "Power",
     "Recommendation",
     "SocialOptimum",
+    "TierFrontier",
+    "TierHull",
+    "TierLinks",
+    "TierPlan",
     "competitive",
     "efficiency",
     "endowed",
@@ -40,6 +45,9 @@ EXPECTED = {
     "pooled",
     "recommend",
     "social",
+    "three_tier",
+    "tier_frontier",
+    "tier_hull",
 }
 
 
