@@ -14,7 +14,9 @@ the chosen  For a device 8 times slower than the server's core, at those links f
             articulations are measured afresh, and the chosen one is compared with the best of
             them.  Cuts predicted over 1.5 times the best are left out, unless --all.
 
-Seconds are CPU seconds of this process, medians of runs that take turns.
+Seconds are CPU seconds of this process, medians of runs that take turns.  Latencies of chosen cuts,
+and of those they are compared with, are of a machine on which the whole model takes what its
+profile says, whatever it takes while a cut is measured.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from dds.predict.correction import Correction, Segment, Times
 from dds.predict.predictor import Predictor
 from dds.profile import Profile
 from dds.profile.cache import measured_profile
-from dds.profile.cuts import Halves, best_measured, near_cuts
+from dds.profile.cuts import Halves, MeasuredCut, best_measured, measured_cuts, near_cuts
 from dds.profile.platform import THIS_MACHINE, Platform
 
 Seconds = NDArray[np.float64]
@@ -53,6 +55,8 @@ SLOWDOWN, RTT = 8.0, 0.005
 LINKS = (1.1, 5.85, 18.88, 50.0, 100.0, 200.0, 500.0, 1000.0)
 #: Inferences that teach the correction, and that it is judged by.
 TAUGHT, JUDGED = 50, 20
+#: The device; relative standard error of what chosen cuts are judged by.
+SLOW, FRESH_NOISE = Platform(THIS_MACHINE.runtime, frequency=1.0 / SLOWDOWN), 0.004
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,6 @@ class Subject:
         fused = profile.fusion.fused(graph)
         return cls(data, graph, profile, fused, profile.operator_times(fused))
 
-    def runs(self, budget: float) -> int:
-        """How many runs of the whole fit into so many seconds, 7 to 40."""
-        return max(7, min(40, int(budget / self.profile.whole)))
-
     def prefixes(self) -> list[Kept]:
         """The cuts before and after each articulation, and both ends."""
         return [tuple(range(v)) for v in prefixes(self.fused)]
@@ -93,13 +93,22 @@ class Subject:
         here = float(seconds[list(kept)].sum())
         return here, float(seconds.sum()) - here
 
-    def latency(self, kept: Kept, halves: tuple[float, float], link: Link) -> float:
-        """T of a cut whose halves take so long, on a device that is slower, at one core, s."""
-        here, there = halves
+    def predicted(self, kept: Kept, link: Link) -> float:
+        """T of a cut by the profile, on a device that is slower, at one core, s."""
+        here, there = self.sums(kept, self.seconds)
         if len(kept) == len(self.fused.operators):
             return SLOWDOWN * here
         cut = make_cut(self.fused, kept, self.seconds)
         return SLOWDOWN * here + link.transfer_time(cut.uplink_bytes, cut.downlink_bytes) + there
+
+    def measured(self, cuts: Sequence[Kept], budget: float) -> dict[Kept, MeasuredCut]:
+        """Cuts of the fused graph measured now, on a device that is slower, in seconds for all."""
+        found = measured_cuts(
+            self.data, self.graph, [self.profile.fusion.expand(kept) for kept in cuts],
+            device=SLOW, noise=FRESH_NOISE, budget=budget,
+        )  # fmt: skip
+        whole = SLOWDOWN * self.profile.whole
+        return {kept: cut.scaled_to(whole) for kept, cut in zip(cuts, found, strict=True)}
 
 
 def medians(times: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -192,10 +201,9 @@ class Choice:
 def judge_choices(name: str, subject: Subject, every: bool, budget: float) -> list[Choice]:
     """One choice for each link at which a cut inside the model comes near the best."""
     count, cuts = len(subject.fused.operators), subject.prefixes()
-    slow = Platform(THIS_MACHINE.runtime, frequency=1.0 / SLOWDOWN)
-    fresh: dict[Kept, tuple[float, float]] = {}
+    fresh: dict[Kept, MeasuredCut] = {}
     choices = []
-    with tempfile.TemporaryDirectory() as kept_here:
+    with tempfile.TemporaryDirectory() as folder:
         for mbps in LINKS:
             link = Link(mbps * 1e6 / 8, mbps * 1e6 / 8, RTT)
             near = near_cuts(subject.fused, SLOWDOWN * subject.seconds, subject.seconds, link, 1.0)
@@ -203,29 +211,22 @@ def judge_choices(name: str, subject: Subject, every: bool, budget: float) -> li
                 continue
             groups = {subject.profile.fusion.expand(cut): cut.on_device for cut in near}
             chosen = best_measured(
-                subject.data, subject.graph, list(groups), link, 1.0, device=slow,
-                cache=Path(kept_here), budget=budget,
+                subject.data, subject.graph, list(groups), link, 1.0, device=SLOW,
+                cache=Path(folder), budget=budget,
             ).chosen  # fmt: skip
             picked = groups[chosen.on_device]
-
-            def predicted(kept: Kept, link: Link = link) -> float:
-                return subject.latency(kept, subject.sums(kept, subject.seconds), link)
-
-            bound = 1.5 * min(map(predicted, cuts))
-            tried = [kept for kept in cuts if every or predicted(kept) <= bound]
-            for kept in dict.fromkeys([picked, *tried]):
-                if kept not in fresh:
-                    halves = subject.halves(kept)
-                    fresh[kept] = medians([halves() for _ in range(subject.runs(budget / 4))])
-
-            def measured(kept: Kept, link: Link = link) -> float:
-                return subject.latency(kept, fresh[kept], link)
-
-            best = min(tried, key=measured)
-            latency = measured(picked)
+            predicted = {kept: subject.predicted(kept, link) for kept in cuts}
+            bound = 1.5 * min(predicted.values())
+            tried = [kept for kept in cuts if every or predicted[kept] <= bound]
+            new = [kept for kept in dict.fromkeys([picked, *tried]) if kept not in fresh]
+            # What chose is not used again: only fresh measurements judge the choice.
+            fresh |= subject.measured(new, budget / 4 * len(new))
+            latency = {kept: fresh[kept].latency(link, 1.0) for kept in [picked, *tried]}
+            best = min(tried, key=latency.__getitem__)
+            excess = latency[picked] / latency[best] - 1.0
             choices.append(
-                Choice(name, mbps, len(picked), len(best), count, predicted(picked), latency,
-                       latency / measured(best) - 1.0, len(tried))
+                Choice(name, mbps, len(picked), len(best), count, subject.predicted(picked, link),
+                       latency[picked], excess, len(tried))
             )  # fmt: skip
     return choices
 

@@ -2,13 +2,16 @@
 
 Sums over operators do not know what taking a model apart costs (lost fusion, another layout in
 memory).  So the cuts that may become best, at whatever share this client will buy, are split off
-and run on this machine, which is of the server's platform.
+and run on this machine, which is of the server's platform.  What halves take of the whole model
+is scaled to what the profile says the whole takes: so cuts that were measured compare with the two
+pieces that were not, which keep everything on one side.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from statistics import median
@@ -64,32 +67,31 @@ def with_measured_cuts(
     kept in the cache.  Emits ``measured cuts``: how many, and the median of what halves take
     over what sums of their operators say.
     """
-    from dds.profile.cuts import measured_cut
+    from dds.profile.cuts import measured_cuts
     from dds.profile.platform import Platform
 
-    platform = Platform(config.runtime)
+    platform, budget = Platform(config.runtime), config.measure_cuts
     wanted = candidates(costs)
-    end = clock() + config.measure_cuts
+    end = clock() + budget
+    found = measured_cuts(
+        prepared.model, prepared.graph, wanted, device=platform, server=platform,
+        cache=config.cache, budget=budget, patience=budget,
+    )  # fmt: skip
     measured: dict[tuple[int, ...], tuple[float, float]] = {}
     ratios = []
-    for done, cut in enumerate(wanted):
-        left = end - clock()
-        if left <= 0.0:
-            break
-        try:
-            halves = measured_cut(
-                prepared.model, prepared.graph, cut, device=platform, server=platform,
-                cache=config.cache, budget=left / (len(wanted) - done), patience=left,
-            )  # fmt: skip
-        except Infeasible:
-            break  # another process is measuring, and the market does not wait
-        seconds = (
-            halves.device_s * config.slowdown.first,
-            max(halves.server_s, _TICK) * core_slowdown,
-        )
-        measured[cut.on_device] = seconds
-        predicted = costs.times(cut, 1.0)
-        ratios.append(sum(seconds) / (predicted.device + predicted.server))
+    # Infeasible: another process is measuring, and the market does not wait.
+    with suppress(Infeasible):
+        for cut, timed in zip(wanted, found, strict=True):
+            halves = timed.scaled_to(prepared.profile.whole)
+            seconds = (
+                halves.local_time * config.slowdown.first,
+                max(halves.server_work, _TICK) * core_slowdown,
+            )
+            measured[cut.on_device] = seconds
+            predicted = costs.times(cut, 1.0)
+            ratios.append(sum(seconds) / (predicted.device + predicted.server))
+            if clock() >= end:
+                break
     emit({"event": "measured cuts", "cuts": len(measured), "of": len(wanted),
           "ratio": median(ratios) if ratios else None})  # fmt: skip
     return replace(costs, measured=measured)

@@ -74,8 +74,8 @@ def test_what_was_measured_is_what_the_market_plays(
 def test_the_budget_is_kept_and_the_first_come_first(
     config: AgentConfig, prepared: Prepared, costs: Costs
 ) -> None:
-    # Every look at the clock is two seconds after the last: one cut fits into three.
-    ticks = iter(range(0, 1000, 2))
+    # Every look at the clock is four seconds after the last: three are over after one cut.
+    ticks = iter(range(0, 1000, 4))
     told: list[Any] = []
     measured = with_measured_cuts(
         config, prepared, costs, CORE, told.append, clock=lambda: float(next(ticks))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,16 @@ from dds.costs import Link
 from dds.cut import frontier, make_cut, min_cut, score
 from dds.errors import InvalidInput
 from dds.model import load_model, zoo
-from dds.profile.cuts import MeasuredCut, best_measured, measured_cut, near_cuts, repeat
+from dds.profile.cuts import (
+    MeasuredCut,
+    Round,
+    best_measured,
+    measured_cut,
+    measured_cuts,
+    near_cuts,
+    repeat,
+    summary,
+)
 from dds.profile.platform import Platform
 from dds.profile.runtime import Runtime
 from dds.testing import chains, graphs, links, operator_times
@@ -30,10 +40,23 @@ def test_the_halves_of_a_cut_are_measured(kept: int) -> None:
     cut = make_cut(GRAPH, range(kept), np.ones(len(GRAPH.operators)))
     assert found.on_device == cut.on_device
     assert (found.uplink_bytes, found.downlink_bytes) == (cut.uplink_bytes, cut.downlink_bytes)
-    assert (found.device_s > 0.0) == (kept > 0)
-    assert (found.server_s > 0.0) == (kept < len(GRAPH.operators))
+    assert (found.local_time > 0.0) == (kept > 0)
+    assert (found.server_work > 0.0) == (kept < len(GRAPH.operators))
     assert found.repeats == 9
     assert measured_cut(DATA, GRAPH, cut, budget=0.0).on_device == found.on_device
+
+
+def test_what_keeps_all_on_one_side_takes_what_the_whole_takes() -> None:
+    everything = range(len(GRAPH.operators))
+    for cut, part in (((), "server_work"), (everything, "local_time")):
+        found = measured_cut(DATA, GRAPH, cut, noise=0.0, budget=99.0)
+        assert (found.noise, found.repeats) == (0.0, 9)
+        assert getattr(found, part) == found.whole
+    # On another runtime it is not the same: it has to be measured.
+    other = measured_cut(DATA, GRAPH, (), server=Platform(Runtime(1, "none")), budget=0.0)
+    assert other.server_work != other.whole
+    same = measured_cut(DATA, GRAPH, everything, server=Platform(Runtime(1, "none")), budget=0.0)
+    assert same.local_time == same.whole
 
 
 def test_a_measurement_is_kept_and_stretched_for_a_slower_device(tmp_path: Path) -> None:
@@ -48,12 +71,82 @@ def test_a_measurement_is_kept_and_stretched_for_a_slower_device(tmp_path: Path)
         cache=tmp_path,
         budget=0.0,
     )
-    assert slow.device_s == 8.0 * first.device_s
-    assert slow.server_s == 2.0 * first.server_s
+    assert slow.local_time == 8.0 * first.local_time
+    assert slow.server_work == 2.0 * first.server_work
+    assert slow.whole == 8.0 * first.whole
     assert len(list((tmp_path / "cuts").iterdir())) == 1
     measured_cut(DATA, GRAPH, range(21), cache=tmp_path, budget=0.0)
     measured_cut(DATA, GRAPH, range(20), device=Platform(Runtime(2)), cache=tmp_path, budget=0.0)
     assert len(list((tmp_path / "cuts").iterdir())) == 3
+
+
+def test_cuts_are_measured_when_they_are_asked_for(tmp_path: Path) -> None:
+    cuts = [range(20), range(21), range(22)]
+    found = measured_cuts(DATA, GRAPH, cuts, cache=tmp_path, budget=0.0)
+    for number, cut in enumerate(cuts, 1):
+        assert next(found).on_device == tuple(cut)
+        assert len(list((tmp_path / "cuts").iterdir())) == number
+    assert list(found) == []
+
+
+def test_what_is_kept_is_measured_again_for_less_noise_and_more_time(tmp_path: Path) -> None:
+    def measured(noise: float, budget: float) -> MeasuredCut:
+        return measured_cut(DATA, GRAPH, range(20), cache=tmp_path, noise=noise, budget=budget)
+
+    measured(0.5, 0.0)
+    (file,) = (tmp_path / "cuts").iterdir()
+    file.write_text(json.dumps({**json.loads(file.read_text()), "noise": 3.0}))
+    noisy = measured(3.0, 99.0)
+    assert noisy.noise == 3.0
+    # Its nine rounds took as long as all the time there is: they are as good as it gets.
+    assert measured(0.5, 9 * noisy.whole) == noisy
+    assert measured(0.5, 99.0).noise <= 0.5
+
+
+class Clocked:
+    """Rounds on a machine whose speed changes: the halves take parts of the whole."""
+
+    def __init__(self, parts: tuple[float, float], speeds: Iterable[float]) -> None:
+        self.parts, self.speeds = parts, iter(speeds)
+
+    def __call__(self) -> Round:
+        whole = next(self.speeds)
+        return Round(whole, self.parts[0] * whole, self.parts[1] * whole)
+
+
+@given(
+    st.tuples(st.floats(0.0, 2.0), st.floats(0.01, 2.0)),
+    st.lists(st.floats(1e-4, 10.0), min_size=9, max_size=9),
+    st.floats(1e-3, 10.0),
+)
+def test_how_fast_the_machine_is_cancels(
+    parts: tuple[float, float], speeds: list[float], whole: float
+) -> None:
+    rounds, noise = repeat(Clocked(parts, speeds), 0.0, 0.0, lambda: 0.0)
+    assert noise == pytest.approx(0.0, abs=1e-12)
+    cut = make_cut(GRAPH, range(20), np.ones(len(GRAPH.operators)))
+    found = summary(cut, rounds, noise).scaled_to(whole)
+    assert (found.local_time, found.server_work) == pytest.approx(
+        (parts[0] * whole, parts[1] * whole), rel=1e-9
+    )
+
+
+def test_cuts_measured_at_different_speeds_are_compared_at_one(tmp_path: Path) -> None:
+    cuts = [range(20), range(21), range(len(GRAPH.operators))]
+    first = best_measured(DATA, GRAPH, cuts, LINK, 1.0, cache=tmp_path, budget=0.0)
+    # One of them was measured, it turns out, when everything took three times as long.
+    for file in (tmp_path / "cuts").iterdir():
+        fields = json.loads(file.read_text())
+        if fields["on_device"] == list(range(21)):
+            for name in ("local_time", "server_work", "whole"):
+                fields[name] *= 3.0
+            file.write_text(json.dumps(fields))
+    again = best_measured(DATA, GRAPH, cuts, LINK, 1.0, cache=tmp_path, budget=0.0)
+    assert again.chosen.on_device == first.chosen.on_device
+    for before, after in zip(first.measured, again.measured, strict=True):
+        assert after.whole == again.chosen.whole
+        assert after.local_time / after.whole == pytest.approx(before.local_time / before.whole)
+        assert after.server_work / after.whole == pytest.approx(before.server_work / before.whole)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +156,8 @@ def test_a_measurement_is_kept_and_stretched_for_a_slower_device(tmp_path: Path)
         "[]",
         "{}",
         '{"format": "dds-cut/1"}',
-        '{"format": "dds-cut/1", "on_device": 7}',
+        '{"format": "dds-cut/2"}',
+        '{"format": "dds-cut/2", "on_device": 7}',
         "[" * 9999,
     ],
 )
@@ -73,7 +167,7 @@ def test_a_damaged_file_is_replaced(damage: str, tmp_path: Path) -> None:
     file.write_text(damage)
     again = measured_cut(DATA, GRAPH, (), cache=tmp_path, budget=0.0)
     kept = json.loads(file.read_text())
-    assert (kept["server_s"], kept["repeats"]) == (again.server_s, again.repeats)
+    assert (kept["server_work"], kept["repeats"]) == (again.server_work, again.repeats)
 
 
 def test_the_least_measured_latency_is_chosen() -> None:
@@ -93,8 +187,9 @@ def test_latency_is_that_of_a_piece(data: st.DataObject) -> None:
     cut = make_cut(graph, range(kept), times)
     found = MeasuredCut(
         on_device=cut.on_device,
-        device_s=cut.local_time,
-        server_s=float(work[kept:].sum()),
+        local_time=cut.local_time,
+        server_work=float(work[kept:].sum()),
+        whole=1.0,
         noise=0.0,
         uplink_bytes=cut.uplink_bytes,
         downlink_bytes=cut.downlink_bytes,
@@ -133,28 +228,28 @@ def test_every_cut_of_a_chain_may_be_near(data: st.DataObject) -> None:
     assert sorted(len(cut.on_device) for cut in near) == list(range(len(graph.operators) + 1))
 
 
-def test_runs_are_repeated_until_they_agree() -> None:
-    def once(times: list[float]):
-        return lambda: (times.pop(0), 1.0)
+def once(times: list[float]) -> Callable[[], Round]:
+    return lambda: Round(2.0, times.pop(0), 1.0)
 
+
+def test_rounds_are_repeated_until_they_agree() -> None:
     now = iter(range(100))
-    runs, error = repeat(once([1.0] * 20), 0.01, 99.0, lambda: float(next(now)))
-    assert (len(runs), error) == (9, 0.0)
+    rounds, error = repeat(once([1.0] * 20), 0.01, 99.0, lambda: float(next(now)))
+    assert (len(rounds), error) == (9, 0.0)
     scattered = [1.0 + 0.5 * (k % 2) for k in range(40)]
     now = iter(range(100))
-    runs, error = repeat(once(scattered.copy()), 0.001, 20.0, lambda: float(next(now)))
-    # Nine runs, then one look at the clock a run until it says 20.
-    assert len(runs) == 28
+    rounds, error = repeat(once(scattered), 0.001, 20.0, lambda: float(next(now)))
+    # Nine rounds, then one look at the clock a round until it says 20.
+    assert len(rounds) == 28
     assert error > 0.001
 
 
-def test_a_few_disturbed_runs_do_not_change_the_noise() -> None:
+def test_a_few_disturbed_rounds_do_not_change_the_noise() -> None:
     quiet = [1.0 + 0.01 * (k % 5) for k in range(9)]
     noises = []
     for last in (1.02, 50.0):
-        times = [*quiet[:-1], last]
-        runs, error = repeat(lambda times=times: (times.pop(0), 0.0), 0.0, 0.0, lambda: 0.0)
-        assert len(runs) == 9
+        rounds, error = repeat(once([*quiet[:-1], last]), 0.0, 0.0, lambda: 0.0)
+        assert len(rounds) == 9
         noises.append(error)
     assert 0.0 < noises[0] <= noises[1] < 0.02
 
@@ -166,7 +261,9 @@ def test_a_few_disturbed_runs_do_not_change_the_noise() -> None:
         (lambda: best_measured(DATA, GRAPH, [], LINK, 1.0), "no cut to measure"),
         (lambda: best_measured(DATA, GRAPH, [()], LINK, 0.0), "share is 0.0"),
         (lambda: near_cuts(GRAPH, [1.0] * 66, [1.0] * 66, LINK, 1.0, most=0), "most is 0"),
-        (lambda: MeasuredCut((), -1.0, 0.0, 0.0, 0, 0, 1), "device_s is -1.0"),
+        (lambda: MeasuredCut((), -1.0, 0.0, 1.0, 0.0, 0, 0, 1), "local_time is -1.0"),
+        (lambda: MeasuredCut((), 0.0, 1.0, 0.0, 0.0, 0, 0, 1), "whole is 0.0"),
+        (lambda: MeasuredCut((), 0.0, 1.0, 1.0, 0.0, 0, 0, 1).scaled_to(-2.0), "whole is -2.0"),
     ],
 )
 def test_wrong_input_is_one_line(make, complaint: str) -> None:
