@@ -81,15 +81,20 @@ class TierHull:
         cloud_offer: Offer = _ONE_CORE,
         value_of_time: float = 1.0,
     ) -> TierPlan:
-        """What :func:`dds.three_tier` finds, without a search."""
+        """What :func:`dds.three_tier` finds, without a search.
+
+        Raises InvalidInput for a link slower than the hull's, and a value of time not > 0.
+        """
         w = checked_value(value_of_time)
+        self._check(links)
         return best_plan(self, question(links, edge_offer, cloud_offer, w))
 
     def frontier(
         self, links: TierLinks, *, cloud_offer: Offer = _ONE_CORE, value_of_time: float = 1.0
     ) -> TierFrontier:
-        """What :func:`dds.tier_frontier` finds, without a search."""
+        """What :func:`dds.tier_frontier` finds, without a search; errors as :meth:`plan`."""
         w = checked_value(value_of_time)
+        self._check(links)
         return envelope(lambda asked: best_plan(self, asked), links, cloud_offer, w)
 
     # ---- dds.tiers.ways.Search -------------------------------------------------------------
@@ -124,6 +129,16 @@ class TierHull:
         except KeyError:
             return works_of(self.times, first, second)
 
+    def _check(self, links: TierLinks) -> None:
+        slowest = self.device_edge.uplinks[0]
+        for name in ("device_edge", "edge_cloud", "device_cloud"):
+            link = getattr(links, name)
+            if link is not None and min(link.uplink, link.downlink) < slowest:
+                raise InvalidInput(
+                    f"links.{name} is slower than the {slowest:g} bytes/s of this hull; make one "
+                    "with a lower slowest"
+                )
+
     @cached_property
     def _near(self) -> _Points:
         return _Points(self.device_edge)
@@ -151,10 +166,12 @@ def tier_hull(
 
     graph, device, edge, cloud, engine: as for :func:`dds.three_tier`; slowest: the least bandwidth
     a link between them may have, bytes/s; most: cuts per hull.
-    Raises InvalidInput for what :func:`dds.three_tier` refuses, and for a model of so many cuts
-    that a hull is not complete: then ask :func:`dds.three_tier` each time.
+    Raises InvalidInput for what :func:`dds.three_tier` refuses, for bounds out of range, and for a
+    model of so many cuts that a hull is not complete: then ask :func:`dds.three_tier` each time.
     """
     times = TierTimes.of(graph, device, edge, cloud)
+    if not _SLOWEST <= slowest < math.inf:
+        raise InvalidInput(f"slowest is {slowest!r}; need bytes/s >= {_SLOWEST:g}")
     # Both hops in series are slower than each; edge and cloud are told in units of an edge share.
     boxes = (slowest, math.inf), (_SLOWEST, math.inf), (slowest / 2.0, math.inf)
     pairs = (times.device, times.edge), (times.edge, times.cloud), (times.device, times.cloud)

@@ -134,9 +134,8 @@ def envelope(
 
     def asked(x: float, *, idle: bool = False) -> tuple[float, TierPlan]:
         """The best plan at x, with its A~."""
-        posed = Question(x, links, cloud, 0.0, rent, idle)
-        plan = best(posed)
-        return posed.cost(plan) - x * plan.edge_work, plan
+        plan = best(Question(x, links, cloud, 0.0, rent, idle))
+        return plan.base_latency + rent * (plan.cloud_work > 0.0), plan
 
     chain, waiting = [asked(0.0)], [asked(0.0, idle=True)]
     while waiting:
