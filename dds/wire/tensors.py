@@ -3,11 +3,15 @@
 Raw contents are the elements in row-major order, little-endian, unpadded; BYTES elements are
 preceded by their length as four bytes.  Reading trusts nothing: every size is checked against
 shape and data type before an array is made, and arrays from raw contents are read-only views.
+
+A request may name the part that runs next, one server further (:data:`THEN`); replies say in
+their parameters how long each part took.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,24 +20,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
+from dds.session.upload import check_digest
 from dds.wire import open_inference_pb2 as oip
 
 __all__ = [
     "DATATYPES",
+    "HOPS_KEY",
     "LEASE_KEY",
+    "MOST_HOPS",
+    "OWN_SECONDS",
+    "THEN",
+    "THEN_LEASE_KEY",
+    "THEN_SECONDS",
     "array_from_raw",
     "array_to_raw",
     "datatype_of",
+    "hops_from_text",
     "request_from_proto",
     "request_to_proto",
     "response_from_proto",
     "response_to_proto",
+    "seconds_from_proto",
+    "then_from_proto",
 ]
 
 Array = NDArray[Any]
 
 #: Request metadata that names the lease an inference is paid by.
 LEASE_KEY = "dds-lease"
+#: Request metadata that names the lease, at the next server, which the part run there is paid by.
+THEN_LEASE_KEY = "dds-then-lease"
+#: Request metadata: how many servers further a call is to go, a decimal digit; none means 0.
+HOPS_KEY = "dds-hops"
+#: No chain of servers is longer.
+MOST_HOPS = 8
+#: Parameter of a request: digest of the part that runs next, at the server's upstream.
+THEN = "then"
+#: What a reply says of the part that the server ran itself: parameters ``cpu_seconds``, ...
+OWN_SECONDS = ("cpu", "paced", "wall")
+#: What it adds about the part that ran next: the same, and the time its call spent outside it.
+THEN_SECONDS = ("then_cpu", "then_paced", "then_wall", "then_network")
 #: Open Inference data types of fixed size, and the field of typed contents that holds them.
 DATATYPES: Mapping[str, tuple[np.dtype[Any], str]] = {
     "BOOL": (np.dtype("?"), "bool_contents"),
@@ -51,6 +77,7 @@ DATATYPES: Mapping[str, tuple[np.dtype[Any], str]] = {
 }
 _NAMES = {dtype: name for name, (dtype, _) in DATATYPES.items()}
 _MOST_DIMENSIONS = 32
+_HOPS = re.compile(f"[0-{MOST_HOPS}]")
 
 
 def datatype_of(array: Array) -> str:
@@ -178,11 +205,31 @@ def _arrays(kind: str, tensors: Iterable[Any], raws: Sequence[bytes]) -> dict[st
     return arrays
 
 
+def hops_from_text(text: str) -> int:
+    """How many servers further a call is to go, from the value of :data:`HOPS_KEY`.
+
+    Raises InvalidInput for anything but a number from 0 to :data:`MOST_HOPS`.
+    """
+    if not _HOPS.fullmatch(text):
+        raise InvalidInput(
+            f"metadata {HOPS_KEY} is {text[:20]!r}; need a number of servers from 0 to {MOST_HOPS}"
+        )
+    return int(text)
+
+
 def request_to_proto(
-    model: str, inputs: Mapping[str, Array], *, outputs: Iterable[str] = (), request_id: str = ""
+    model: str,
+    inputs: Mapping[str, Array],
+    *,
+    outputs: Iterable[str] = (),
+    request_id: str = "",
+    then: str | None = None,
 ) -> oip.ModelInferRequest:
-    """A request to run `model` on arrays by input name; no `outputs` asks for all of them."""
-    return oip.ModelInferRequest(
+    """A request to run `model` on arrays by input name; no `outputs` asks for all of them.
+
+    then: digest of the part to run next, on what this one returns and what else is in `inputs`.
+    """
+    request = oip.ModelInferRequest(
         model_name=model,
         id=request_id,
         inputs=[
@@ -194,6 +241,9 @@ def request_to_proto(
         outputs=[oip.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in outputs],
         raw_input_contents=[array_to_raw(array) for array in inputs.values()],
     )
+    if then is not None:
+        request.parameters[THEN].string_param = then
+    return request
 
 
 def request_from_proto(
@@ -207,11 +257,30 @@ def request_from_proto(
     return inputs, tuple(output.name for output in request.outputs)
 
 
+def then_from_proto(request: oip.ModelInferRequest) -> str | None:
+    """The digest of the part that is to run next; None for a request that ends here.
+
+    Raises InvalidInput when the parameter is not a digest.
+    """
+    if THEN not in request.parameters:
+        return None
+    digest = request.parameters[THEN].string_param
+    check_digest(f"parameter {THEN!r}", digest)
+    return digest
+
+
 def response_to_proto(
-    model: str, outputs: Mapping[str, Array], *, request_id: str = ""
+    model: str,
+    outputs: Mapping[str, Array],
+    *,
+    request_id: str = "",
+    seconds: Mapping[str, float] | None = None,
 ) -> oip.ModelInferResponse:
-    """The answer of `model`: arrays by output name."""
-    return oip.ModelInferResponse(
+    """The answer of `model`: arrays by output name.
+
+    seconds: what took how long, s, by the names in :data:`OWN_SECONDS` and :data:`THEN_SECONDS`.
+    """
+    response = oip.ModelInferResponse(
         model_name=model,
         id=request_id,
         outputs=[
@@ -222,6 +291,9 @@ def response_to_proto(
         ],
         raw_output_contents=[array_to_raw(array) for array in outputs.values()],
     )
+    for name, value in (seconds or {}).items():
+        response.parameters[f"{name}_seconds"].double_param = value
+    return response
 
 
 def response_from_proto(response: oip.ModelInferResponse) -> dict[str, Array]:
@@ -230,3 +302,21 @@ def response_from_proto(response: oip.ModelInferResponse) -> dict[str, Array]:
     Raises InvalidInput naming the output whose contents do not fit its shape and data type.
     """
     return _arrays("output", response.outputs, response.raw_output_contents)
+
+
+def seconds_from_proto(response: oip.ModelInferResponse, names: Iterable[str]) -> tuple[float, ...]:
+    """The times of these names, s; e.g. those of :data:`OWN_SECONDS`.
+
+    Raises InvalidInput for one that is missing, not a floating point number, negative or not
+    finite.
+    """
+    times: list[float] = []
+    for name in names:
+        key = f"{name}_seconds"
+        given = response.parameters.get(key)
+        if given is None or given.WhichOneof("parameter_choice") != "double_param":
+            raise InvalidInput(f"the reply does not say its {key}; need a double parameter")
+        if not 0.0 <= given.double_param < math.inf:
+            raise InvalidInput(f"the reply says {key} = {given.double_param!r}; need seconds >= 0")
+        times.append(given.double_param)
+    return tuple(times)

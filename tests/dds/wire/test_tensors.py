@@ -1,5 +1,7 @@
 """Arrays survive the Open Inference Protocol; contents that do not fit are refused."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -149,3 +151,61 @@ def test_unknown_numpy_types_are_refused() -> None:
         datatype_of(np.zeros(1, dtype=complex))
     with pytest.raises(InvalidInput, match="holds int"):
         array_to_raw(np.array([1], dtype=object))
+
+
+def test_a_request_names_the_part_that_runs_next() -> None:
+    assert tensors.then_from_proto(tensors.request_to_proto("m", {})) is None
+    for digest in ("0" * 64, "f" * 64):
+        sent = tensors.request_to_proto("m", {}, then=digest)
+        sent = oip.ModelInferRequest.FromString(sent.SerializeToString())
+        assert tensors.then_from_proto(sent) == digest
+
+
+@pytest.mark.parametrize("then", ["", "x", "F" * 64, "0" * 63, "0" * 65])
+def test_what_runs_next_is_a_digest(then: str) -> None:
+    with pytest.raises(InvalidInput, match="parameter 'then': need a SHA-256 digest"):
+        tensors.then_from_proto(tensors.request_to_proto("m", {}, then=then))
+
+
+def test_what_runs_next_is_text() -> None:
+    request = oip.ModelInferRequest()
+    request.parameters["then"].int64_param = 7
+    with pytest.raises(InvalidInput, match="parameter 'then'"):
+        tensors.then_from_proto(request)
+
+
+times = st.floats(min_value=0.0, allow_nan=False, allow_infinity=False)
+
+
+@settings(deadline=None)
+@given(st.fixed_dictionaries(dict.fromkeys((*tensors.OWN_SECONDS, *tensors.THEN_SECONDS), times)))
+def test_times_come_back(seconds: dict[str, float]) -> None:
+    sent = tensors.response_to_proto("m", {}, seconds=seconds)
+    sent = oip.ModelInferResponse.FromString(sent.SerializeToString())
+    assert tensors.seconds_from_proto(sent, seconds) == tuple(seconds.values())
+
+
+@pytest.mark.parametrize("value", [-1.0, -math.inf, math.inf, math.nan])
+def test_times_are_seconds(value: float) -> None:
+    reply = tensors.response_to_proto("m", {}, seconds={"wall": value})
+    with pytest.raises(InvalidInput, match="wall_seconds = "):
+        tensors.seconds_from_proto(reply, ["wall"])
+
+
+def test_times_are_there_and_doubles() -> None:
+    reply = tensors.response_to_proto("m", {}, seconds={"cpu": 1.0})
+    reply.parameters["paced_seconds"].int64_param = 1
+    for name in ("wall", "paced"):
+        with pytest.raises(InvalidInput, match=f"does not say its {name}_seconds"):
+            tensors.seconds_from_proto(reply, ["cpu", name])
+
+
+def test_hops_are_one_digit() -> None:
+    assert [tensors.hops_from_text(str(n)) for n in range(9)] == list(range(9))
+
+
+@settings(deadline=None)
+@given((st.text() | st.integers().map(str)).filter(lambda text: text not in set("012345678")))
+def test_other_hops_are_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match=r"metadata dds-hops is .*from 0 to 8"):
+        tensors.hops_from_text(text)
