@@ -11,7 +11,7 @@ In reading order:
 - ``work``       FLOPs and multiply-adds per operator; ``window`` kernel, stride and groups
 - ``fusion``     :class:`fusion.Fusion`: which operators a runtime runs as one
 - ``importer``   :func:`load_model`: ONNX -> ModelGraph
-- ``split``      :func:`split.split`: ONNX -> device part and server part
+- ``split``      ONNX -> device and server part (:func:`split.split`), or three tiers' parts
 - ``zoo``        nine ready-made CNNs
 
 Importing this package imports neither onnx nor numpy; the names below load on demand.

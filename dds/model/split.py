@@ -1,7 +1,7 @@
-"""ONNX -> the part that runs on the device and the part that runs on the server.
+"""ONNX -> the parts that run on the device and on the server, or on device, edge and cloud.
 
-Each part is a whole ONNX model: the operators of its side, the constants they read and
-no others, and typed inputs and outputs at the cut.  Tensors keep their names, nodes
+Each part is a whole ONNX model: the operators of its tier, the constants they read and
+no others, and typed inputs and outputs at the cuts.  Tensors keep their names, nodes
 take the names of their operators (so a profile can find them), and nothing is optimised:
 the parts compute what the whole computes, bit for bit, under a runtime that does not
 fuse across nodes.
@@ -9,8 +9,8 @@ fuse across nodes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import onnx
@@ -21,7 +21,7 @@ from dds.model.graph import ModelGraph, Sides
 from dds.model.onnxfile import OnnxFile, assemble, open_onnx
 from dds.model.shapes import tensor_type
 
-__all__ = ["SplitModel", "split"]
+__all__ = ["Part", "SplitModel", "SplitTiers", "split", "split_tiers"]
 
 Value = TypeVar("Value")
 
@@ -82,6 +82,77 @@ class SplitModel:
         return _pick(self.outputs, inputs, on_device, on_server)
 
 
+@dataclass(frozen=True)
+class Part:
+    """What one tier runs.
+
+    model: ONNX bytes, None where the tier has nothing to compute; inputs: names it is fed,
+    outputs: names it returns; both empty where it computes nothing.
+    """
+
+    model: bytes | None = field(repr=False)
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SplitTiers:
+    """Three models that together are one.
+
+    device, edge, cloud: the parts; uploads: names that leave the device, read by edge or cloud;
+    downloads: names that come back to the device, from either; outputs: the model's outputs in
+    its order.
+
+    One inference, with ``run`` any function from a part and its inputs to its outputs::
+
+        on_device = run(parts.device, parts.device_feeds(inputs))
+        on_edge = run(parts.edge, parts.edge_feeds(inputs, on_device))
+        on_cloud = run(parts.cloud, parts.cloud_feeds(inputs, on_device, on_edge))
+        result = parts.join(inputs, on_device, on_edge, on_cloud)
+    """
+
+    device: Part
+    edge: Part
+    cloud: Part
+    uploads: tuple[str, ...]
+    downloads: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def forwards(self) -> tuple[str, ...]:
+        """Names that go on from edge to cloud, made there or passed through: the cloud's inputs."""
+        return self.cloud.inputs
+
+    def device_feeds(self, inputs: Mapping[str, Value]) -> dict[str, Value]:
+        """The device part's inputs out of the model's."""
+        return _pick(self.device.inputs, inputs)
+
+    def uploaded(
+        self, inputs: Mapping[str, Value], on_device: Mapping[str, Value]
+    ) -> dict[str, Value]:
+        """All that leaves the device."""
+        return _pick(self.uploads, inputs, on_device)
+
+    def edge_feeds(
+        self, inputs: Mapping[str, Value], on_device: Mapping[str, Value]
+    ) -> dict[str, Value]:
+        """The edge part's inputs."""
+        return _pick(self.edge.inputs, inputs, on_device)
+
+    def cloud_feeds(
+        self,
+        inputs: Mapping[str, Value],
+        on_device: Mapping[str, Value],
+        on_edge: Mapping[str, Value],
+    ) -> dict[str, Value]:
+        """The cloud part's inputs."""
+        return _pick(self.cloud.inputs, inputs, on_device, on_edge)
+
+    def join(self, *sources: Mapping[str, Value]) -> dict[str, Value]:
+        """The model's outputs, in its order, out of its inputs and what the parts returned."""
+        return _pick(self.outputs, *sources)
+
+
 def split(model: bytes, graph: ModelGraph, cut: Sides) -> SplitModel:
     """Take a model apart where ``cut`` says.
 
@@ -95,41 +166,88 @@ def split(model: bytes, graph: ModelGraph, cut: Sides) -> SplitModel:
     Raises InvalidInput when the graph is not of this model, or the cut not of this graph
     (an index out of range, or a device operator that reads from the server).
     """
+    (device, server), outputs = _parts(
+        model, graph, [cut.on_device], ("on the device", "on the server")
+    )
+    return SplitModel(
+        device=device.model,
+        server=server.model,
+        device_inputs=device.inputs,
+        device_outputs=device.outputs,
+        uploads=server.inputs,
+        downloads=server.outputs,
+        outputs=outputs,
+    )
+
+
+def split_tiers(
+    model: bytes, graph: ModelGraph, on_device: Iterable[int], not_in_cloud: Iterable[int]
+) -> SplitTiers:
+    """Take a model apart at two cuts: S1 = ``on_device`` within S2 = ``not_in_cloud``.
+
+    model, graph: as for :func:`split`, which this is with the cloud idle.  A tensor that a later
+    tier reads is fed to it whether the tiers before read it or not.
+
+    Raises InvalidInput for what :func:`split` refuses, and for S1 not within S2.
+    """
+    first, second = set(on_device), set(not_in_cloud)
+    if not first <= second:
+        v = min(first - second)
+        name = repr(graph.operators[v].name) if 0 <= v < len(graph.operators) else f"operator {v}"
+        raise InvalidInput(f"not_in_cloud: {name} is missing, which runs on the device")
+    (device, edge, cloud), outputs = _parts(
+        model, graph, [first, second], ("on the device", "on the edge", "in the cloud")
+    )
+    place = {tensor.name: t for t, tensor in enumerate(graph.tensors)}
+    passed = set(edge.inputs) | set(cloud.inputs).difference(edge.outputs)
+    returned = set(outputs).intersection((*edge.outputs, *cloud.outputs))
+    return SplitTiers(
+        device,
+        edge,
+        cloud,
+        uploads=tuple(sorted(passed, key=place.__getitem__)),
+        downloads=tuple(sorted(returned, key=place.__getitem__)),
+        outputs=outputs,
+    )
+
+
+def _parts(
+    model: bytes, graph: ModelGraph, kept: Sequence[Iterable[int]], where: Sequence[str]
+) -> tuple[list[Part], tuple[str, ...]]:
+    """The parts of all tiers, from the device on, and the model's outputs.
+
+    kept[k]: operators on tier k or before it, each within the next; where: tiers in words.
+    """
     file = open_onnx(model)
     flow = dataflow(file)
     nodes = _nodes(file, flow, graph)
-    on_device = set(cut.on_device)
-    _check_cut(graph, on_device)
-    producer = graph.producer
-    here, there = _reads(graph, on_device, True), _reads(graph, on_device, False)
-    names = [tensor.name for tensor in graph.tensors]
-    uploads = sorted(t for t in there if producer[t] < 0 or producer[t] in on_device)
-    returned = [t for t in graph.outputs if producer[t] >= 0]
-    downloads = sorted(t for t in returned if producer[t] not in on_device)
-    made_here = sorted(
-        {t for t in uploads if producer[t] >= 0} | set(returned).difference(downloads)
-    )
-    inputs_here = [t for t in graph.inputs if t in here]
-    server = [v for v in range(len(graph.operators)) if v not in on_device]
-    parts = _Parts(file, flow, graph, nodes)
-    device_part = (
-        parts.build(sorted(on_device), inputs_here, made_here, flow.constants)
-        if on_device or flow.constants
-        else None
-    )
-    return SplitModel(
-        device=device_part,
-        server=parts.build(server, uploads, downloads, ()) if server else None,
-        device_inputs=tuple(names[t] for t in inputs_here),
-        device_outputs=(*(names[t] for t in made_here), *flow.constants),
-        uploads=tuple(names[t] for t in uploads),
-        downloads=tuple(names[t] for t in downloads),
-        outputs=flow.outputs,
-    )
+    tier = _tiers(graph, kept, where)
+    builder = _Builder(file, flow, graph, nodes)
+    home = [tier[v] if v >= 0 else -1 for v in graph.producer]
+    reads = [
+        {t for v in _on(tier, k) for t in graph.operators[v].inputs} for k in range(len(where))
+    ]
+    parts: list[Part] = []
+    for k in range(len(where)):
+        later = set(graph.outputs).union(*reads[k + 1 :])
+        inputs = sorted(t for t in reads[k] if home[t] != k)
+        made = sorted(t for t in later if home[t] == k)
+        constants = () if k else flow.constants
+        operators = _on(tier, k)
+        built = (
+            builder.build(operators, inputs, made, constants) if operators or constants else None
+        )
+        names = [tuple(graph.tensors[t].name for t in listed) for listed in (inputs, made)]
+        parts.append(Part(built, names[0], (*names[1], *constants)))
+    return parts, flow.outputs
+
+
+def _on(tier: Sequence[int], k: int) -> list[int]:
+    return [v for v, of in enumerate(tier) if of == k]
 
 
 @dataclass(frozen=True)
-class _Parts:
+class _Builder:
     """Builds parts of one model; nodes[v] is the ONNX node of operator v."""
 
     file: OnnxFile
@@ -224,22 +342,19 @@ def _nodes(file: OnnxFile, flow: Dataflow, graph: ModelGraph) -> list[int]:
     return nodes
 
 
-def _check_cut(graph: ModelGraph, on_device: set[int]) -> None:
-    for v in sorted(on_device):
-        if not 0 <= v < len(graph.operators):
-            raise InvalidInput(f"cut: operator {v} is not among the {len(graph.operators)}")
+def _tiers(graph: ModelGraph, kept: Sequence[Iterable[int]], where: Sequence[str]) -> list[int]:
+    """The tier of each operator; data never flows back."""
+    tier = [len(kept)] * len(graph.operators)
+    for k in reversed(range(len(kept))):
+        for v in sorted(kept[k]):
+            if not 0 <= v < len(tier):
+                raise InvalidInput(f"cut: operator {v} is not among the {len(tier)}")
+            tier[v] = k
+    for v, place in enumerate(tier):
         for u in graph.predecessors[v]:
-            if u not in on_device:
+            if tier[u] > place:
                 raise InvalidInput(
-                    f"cut: {graph.operators[v].name!r} on the device reads from "
-                    f"{graph.operators[u].name!r} on the server; data never flows back"
+                    f"cut: {graph.operators[v].name!r} {where[place]} reads from "
+                    f"{graph.operators[u].name!r} {where[tier[u]]}; data never flows back"
                 )
-
-
-def _reads(graph: ModelGraph, on_device: set[int], device: bool) -> set[int]:
-    return {
-        t
-        for v, operator in enumerate(graph.operators)
-        if (v in on_device) is device
-        for t in operator.inputs
-    }
+    return tier
