@@ -258,8 +258,11 @@ def measured_cuts(
             left = (started + budget - time.monotonic()) / (len(wanted) - done)
             with one_at_a_time(started + patience - time.monotonic()):
                 whole = whole or _whole(model, graph, device.runtime)
-                once = _rounds(model, graph, cut, whole, device.runtime, server.runtime)
-                rounds, error = repeat(once, noise, left, time.monotonic)
+                # Nothing else refers to the halves, so they are gone before the next are loaded.
+                rounds, error = repeat(
+                    _rounds(model, graph, cut, whole, device.runtime, server.runtime),
+                    noise, left, time.monotonic,
+                )  # fmt: skip
             found = summary(cut, rounds, error)
             if path is not None:
                 write_kept(path, json.dumps({"format": _FORMAT, **asdict(found)}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +17,7 @@ from dds.cut import frontier, make_cut, min_cut, score
 from dds.errors import InvalidInput
 from dds.model import load_model, zoo
 from dds.profile.cuts import (
+    Halves,
     MeasuredCut,
     Round,
     best_measured,
@@ -86,6 +88,8 @@ def test_cuts_are_measured_when_they_are_asked_for(tmp_path: Path) -> None:
     for number, cut in enumerate(cuts, 1):
         assert next(found).on_device == tuple(cut)
         assert len(list((tmp_path / "cuts").iterdir())) == number
+        # A model may be large: its halves do not stay in memory.
+        assert not [one for one in gc.get_objects() if type(one) is Halves]
     assert list(found) == []
 
 
