@@ -1,8 +1,10 @@
 """The MEC server: sells shares of its cores, keeps model parts, runs them at the bought speed.
 
 - ``config``    what an operator sets, checked
-- ``rpc``       gRPC in and out; the only file that knows gRPC
+- ``rpc``       gRPC in and out
+- ``upstream``  gRPC onwards: calls for the server behind this one
 - ``handlers``  what each call does; dataclasses in and out
+- ``chaining``  which tensors go where when the next part runs upstream
 - ``loading``   bytes from the wire to a model that may run
 - ``store``     models by digest
 - ``executor``  runs inferences at bought shares

@@ -21,11 +21,14 @@ from mec_server.config import Limits, ServerConfig
 
 if TYPE_CHECKING:
     from dds.market.tariff_base import Tariff
+    from mec_server.upstream import Upstream
 
 __all__ = ["build_parser", "main", "read_config"]
 
 #: Seconds that running calls get to finish after a signal.
 _GRACE = 2.0
+#: Seconds that an upstream gets to answer at the start, before that it does not is told.
+_CONNECT = 3.0
 
 _EPILOG = """\
 units: shares and capacities in cores; prices in credits/s per core; times in s, or with a unit
@@ -33,6 +36,10 @@ units: shares and capacities in cores; prices in credits/s per core; times in s,
 
 example: a server of 4 cores, each a quarter as fast as this machine's, sold by the millicore
   mec-server --listen 0.0.0.0:50051 --tariff clearing --capacity 4 --core-slowdown 4
+
+example: an edge server, and the cloud behind it, whose cores have a fixed price
+  mec-server --listen 0.0.0.0:50052 --tariff flat --price 0.1 --capacity 64
+  mec-server --listen 0.0.0.0:50051 --upstream cloud.example:50052
 """
 
 
@@ -46,6 +53,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--listen", default="127.0.0.1:50051", metavar="HOST:PORT", help="port 0: any free one")
+    add("--upstream", metavar="HOST:PORT",
+        help="a mec-server that clients reach through this one, such as a cloud's "
+        "(default: none)")  # fmt: skip
     add("--json", action="store_true", help="one JSON object per line on standard output")
     market = parser.add_argument_group("what is for sale")
     add = market.add_argument
@@ -111,6 +121,7 @@ def read_config(args: argparse.Namespace) -> ServerConfig:
     config = ServerConfig(
         terms=Terms(_tariff(args, capacity), capacity, core, _quantum(args.quantum)),
         listen=args.listen,
+        upstream=args.upstream,
         quorum=args.quorum,
         timing=Timing(lease=parse_seconds(args.lease)),
         runtime=runtime,
@@ -176,34 +187,56 @@ def _points(text: str) -> tuple[list[float], list[float]]:
     return loads, prices
 
 
+def _say_listening(address: str, upstream: str | None, as_json: bool) -> None:
+    event = {"event": "listening", "address": address, "upstream": upstream}
+    line = f"mec-server listening on {address}" + (f", upstream {upstream}" if upstream else "")
+    print(json.dumps(event) if as_json else line, flush=True)
+
+
+async def _look_for(upstream: Upstream | None, address: str | None, as_json: bool) -> None:
+    """Warn when there is an upstream that does not answer: it may still come."""
+    if upstream is None or await upstream.answers(_CONNECT):
+        return
+    text = f"the upstream {address} does not answer yet; is mec-server running there?"
+    if as_json:
+        print(json.dumps({"event": "warning", "message": text}), flush=True)
+    else:
+        print(f"mec-server: warning: {text}", file=sys.stderr, flush=True)
+
+
 async def _serve(config: ServerConfig, as_json: bool) -> None:
     """Serve until SIGINT or SIGTERM."""
     from dds import __version__
     from mec_server.handlers import Handlers
     from mec_server.rpc import RpcServer
+    from mec_server.upstream import Upstream
 
-    handlers = Handlers(config)
-    server = RpcServer(handlers, version=__version__)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    address = await server.start()
-    event = {"event": "listening", "address": address}
-    print(json.dumps(event) if as_json else f"mec-server listening on {address}", flush=True)
-    timers = asyncio.create_task(handlers.keep_time())
-    stopped = asyncio.create_task(stop.wait())
-    try:
-        # The timers end only by failing; a server without them must not go on.
-        done, _ = await asyncio.wait({timers, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if timers in done:
-            timers.result()
-    finally:
-        for task in (timers, stopped):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        await server.stop(_GRACE)
+    async with contextlib.AsyncExitStack() as connections:
+        upstream = None
+        if config.upstream is not None:
+            upstream = Upstream(config.upstream, config.limits.message_bytes)
+            connections.push_async_callback(upstream.close)
+        handlers = Handlers(config, upstream)
+        server = RpcServer(handlers, upstream, version=__version__)
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        _say_listening(await server.start(), config.upstream, as_json)
+        looking = asyncio.create_task(_look_for(upstream, config.upstream, as_json))
+        timers = asyncio.create_task(handlers.keep_time())
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            # The timers end only by failing; a server without them must not go on.
+            done, _ = await asyncio.wait({timers, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if timers in done:
+                timers.result()
+        finally:
+            for task in (looking, timers, stopped):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            await server.stop(_GRACE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -49,7 +49,8 @@ class ServerConfig:
     """One ``mec-server``.
 
     terms: what is for sale, on which reference core; listen: ``HOST:PORT``, port 0 for a free
-    one; quorum: clients that must be ready before the first round; timing: of the protocol;
+    one; upstream: ``HOST:PORT`` of the server that calls are passed to, None for none;
+    quorum: clients that must be ready before the first round; timing: of the protocol;
     workers: threads that run kernels, by default one per CPU; runtime: how onnxruntime is set;
     profiles: folder of measurements, kept over restarts, None for none; limits: on clients.
 
@@ -58,6 +59,7 @@ class ServerConfig:
 
     terms: Terms
     listen: str = "127.0.0.1:50051"
+    upstream: str | None = None
     quorum: int = 1
     timing: Timing = field(default_factory=Timing)
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
@@ -66,9 +68,20 @@ class ServerConfig:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        host, separator, port = self.listen.rpartition(":")
-        if not (host and separator and port.isdecimal() and int(port) < 2**16):
+        if _port(self.listen) is None:
             raise InvalidInput(f"listen is {self.listen!r}; need HOST:PORT such as 127.0.0.1:0")
+        if self.upstream is not None and not _port(self.upstream):
+            raise InvalidInput(
+                f"upstream is {self.upstream!r}; need HOST:PORT such as cloud.example:50051"
+            )
         for name in ("quorum", "workers"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} is {getattr(self, name)!r}; need at least 1")
+
+
+def _port(address: str) -> int | None:
+    """The port of ``HOST:PORT``; None when that is not what it is."""
+    host, _, port = address.rpartition(":")
+    # More digits than int() reads are no port either.
+    fits = host and port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) < 2**16
+    return int(port) if fits else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dds.errors import DdsError
 
-__all__ = ["Busy", "LeaseRefused", "TooLate", "UnknownModel"]
+__all__ = ["Busy", "LeaseRefused", "NoUpstream", "TooLate", "UnknownModel", "UpstreamFailed"]
 
 
 class LeaseRefused(DdsError):
@@ -39,3 +39,24 @@ class TooLate(DdsError):
     """The caller's deadline cannot be met."""
 
     status = "DEADLINE_EXCEEDED"
+
+
+class NoUpstream(DdsError):
+    """The call goes further than this server knows."""
+
+    status = "FAILED_PRECONDITION"
+
+    def __init__(self) -> None:
+        super().__init__("this server has no upstream; start it with --upstream HOST:PORT")
+
+
+class UpstreamFailed(DdsError):
+    """The upstream refused, or did not answer.
+
+    status: the gRPC status it answered; retry_after: as for :class:`Busy`.
+    """
+
+    def __init__(self, status: str, text: str, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.retry_after = retry_after

@@ -41,6 +41,11 @@ class Execution:
     paced: float
     wall: float
 
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Its times by name."""
+        return {"cpu": self.cpu, "paced": self.paced, "wall": self.wall}
+
 
 @dataclass(slots=True)
 class _Queue:

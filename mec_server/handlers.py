@@ -12,6 +12,7 @@ import itertools
 import math
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Mapping
 from typing import Any
 
@@ -26,8 +27,9 @@ from dds.session.profiling import ProfileRequest
 from dds.session.server import MarketServer
 from dds.session.status import MarketStatus
 from dds.session.upload import ModelHeader, ModelReceipt
+from mec_server.chaining import Boundary, Chained, Next, route
 from mec_server.config import ServerConfig
-from mec_server.errors import LeaseRefused
+from mec_server.errors import Busy, LeaseRefused, NoUpstream, TooLate
 from mec_server.executor import Execution, Executor
 from mec_server.loading import load, receive
 from mec_server.profiling import Profiler
@@ -44,13 +46,19 @@ class Handlers:
     """One server's calls.
 
     Run :meth:`keep_time` beside them; at the end :meth:`refuse_all`, then :meth:`close`.
-    clock: seconds, for tests.
+    upstream: the server behind this one, if it has one; clock: seconds, for tests.
     """
 
     def __init__(
-        self, config: ServerConfig, *, clock: Callable[[], float] = time.monotonic
+        self,
+        config: ServerConfig,
+        upstream: Next | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
+        self._upstream = upstream
+        self._chains: Counter[str] = Counter()
         self.models = ModelStore(config.limits.store_bytes)
         self.executor = Executor(
             config.terms.core.slowdown,
@@ -190,6 +198,52 @@ class Handlers:
         chosen = {name: done.outputs[name] for name in wanted}
         return Execution(chosen, done.cpu, done.paced, done.wall)
 
+    async def infer_chained(
+        self,
+        lease: str,
+        digest: str,
+        inputs: Mapping[str, NDArray[Any]],
+        wanted: tuple[str, ...] = (),
+        *,
+        then: str,
+        then_lease: str,
+        timeout: float = math.inf,
+    ) -> Chained:
+        """Run a model of the lease as :meth:`infer` does, and on what it returns the next part.
+
+        then, then_lease: digest of the next part, and the lease that pays for it upstream;
+        timeout: for both, s.  The lease's queue here is free while the upstream works.
+
+        Raises NoUpstream, UpstreamFailed, Busy for more chains at a time than a lease may have
+        calls waiting, and what :meth:`infer` and :func:`mec_server.chaining.route` raise.
+        """
+        deadline = self._clock() + timeout
+        model = self.model(digest, lease)
+        self._share(lease)
+        if self._upstream is None:
+            raise NoUpstream
+        if self._chains[lease] >= self.config.limits.queue:
+            raise Busy(f"lease {lease!r}: {self._chains[lease]} chained calls are under way")
+        self._chains[lease] += 1
+        try:
+            following = await self._upstream.boundary(then_lease, then, timeout=timeout)
+            way = route(_boundary(model), following, inputs, wanted)
+            left = deadline - self._clock()
+            own = await self.infer(lease, digest, way.own_feeds(inputs), timeout=left)
+            sent = self._clock()
+            if sent >= deadline:
+                raise TooLate("the deadline passed before the next part could start")
+            feeds = way.then_feeds(inputs, own.outputs)
+            ran = await self._upstream.infer(
+                then_lease, then, feeds, way.asked, timeout=deadline - sent
+            )
+            network = max(0.0, self._clock() - sent - ran.wall)
+            return Chained(way.answer(own.outputs, ran.outputs), own, ran, network)
+        finally:
+            self._chains[lease] -= 1
+            if not self._chains[lease]:
+                del self._chains[lease]
+
     def _check_lease(self, lease: str) -> None:
         if not self._market.knows(lease):
             raise LeaseRefused(f"no lease {lease!r} (it may have run out); join the market first")
@@ -211,6 +265,12 @@ class Handlers:
     def close(self) -> None:
         """End the threads, once no call is running."""
         self.executor.close()
+
+
+def _boundary(model: StoredModel) -> Boundary:
+    return Boundary(
+        tuple(spec.name for spec in model.inputs), tuple(spec.name for spec in model.outputs)
+    )
 
 
 def check_inputs(model: StoredModel, inputs: Mapping[str, NDArray[Any]]) -> None:

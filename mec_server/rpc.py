@@ -1,7 +1,8 @@
 """gRPC in and out: protobuf to dataclasses, errors to status codes.  Decides nothing.
 
 Serves ``dds.market.v1.Market``, the KServe Open Inference Protocol, health and reflection.
-The lease that pays for an inference is named in the request metadata, under ``dds-lease``.
+The lease that pays for an inference is named in the request metadata, under ``dds-lease``; calls
+that go further, to this server's upstream, do not get past :class:`mec_server.upstream.Relay`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from dds.session.messages import Code, Refusal, ServerMessage
 from dds.session.upload import ModelHeader
 from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2, profiles, tensors
 from dds.wire import open_inference_pb2_grpc as oip_grpc
-from mec_server.errors import Busy, UnknownModel
+from mec_server.chaining import Chained
+from mec_server.errors import Busy, UnknownModel, UpstreamFailed
+from mec_server.executor import Execution
 from mec_server.handlers import Handlers
 from mec_server.store import TensorSpec
+from mec_server.upstream import Relay, Upstream
 
 __all__ = ["RpcServer"]
 
@@ -39,7 +43,7 @@ T = TypeVar("T")
 
 
 async def _refuse(context: Any, error: DdsError) -> NoReturn:
-    if isinstance(error, Busy) and error.retry_after is not None:
+    if isinstance(error, Busy | UpstreamFailed) and error.retry_after is not None:
         wait = str(math.ceil(1000.0 * error.retry_after))
         context.set_trailing_metadata(((profiles.PUSHBACK_KEY, wait),))
     await context.abort(grpc.StatusCode[error.status], str(error)[:_LONGEST_DETAILS])
@@ -56,9 +60,9 @@ async def _answer(context: Any, call: Awaitable[T]) -> T:
         await _refuse(context, Busy("the server has too little memory for this; ask for less"))
 
 
-def _lease(context: Any) -> str:
+def _lease(context: Any, wanted: str = tensors.LEASE_KEY) -> str:
     for key, value in context.invocation_metadata() or ():
-        if key == tensors.LEASE_KEY and isinstance(value, str):
+        if key == wanted and isinstance(value, str):
             return value
     return ""
 
@@ -209,24 +213,28 @@ class _Inference(oip_grpc.GRPCInferenceServiceServicer):
     async def ModelInfer(  # noqa: N802
         self, request: open_inference_pb2.ModelInferRequest, context: Any
     ) -> open_inference_pb2.ModelInferResponse:
-        """One inference at the lease's share; the reply's parameters say how long it took."""
+        """One inference at the lease's share; the reply's parameters say how long it took.
+
+        A request that names a next part is answered when that has run as well, upstream.
+        """
 
         async def infer() -> open_inference_pb2.ModelInferResponse:
             inputs, wanted = tensors.request_from_proto(request)
+            then = tensors.then_from_proto(request)
             remaining = context.time_remaining()
-            done = await self._handlers.infer(
-                _lease(context),
-                request.model_name,
-                inputs,
-                wanted,
-                timeout=math.inf if remaining is None else remaining,
+            timeout = math.inf if remaining is None else remaining
+            call = _lease(context), request.model_name, inputs, wanted
+            done: Execution | Chained
+            if then is None:
+                done = await self._handlers.infer(*call, timeout=timeout)
+            else:
+                then_lease = _lease(context, tensors.THEN_LEASE_KEY)
+                done = await self._handlers.infer_chained(
+                    *call, then=then, then_lease=then_lease, timeout=timeout
+                )
+            return tensors.response_to_proto(
+                request.model_name, done.outputs, request_id=request.id, seconds=done.seconds
             )
-            reply = tensors.response_to_proto(
-                request.model_name, done.outputs, request_id=request.id
-            )
-            for name in ("cpu", "paced", "wall"):
-                reply.parameters[f"{name}_seconds"].double_param = getattr(done, name)
-            return reply
 
         return await _answer(context, infer())
 
@@ -240,18 +248,25 @@ def _metadata(spec: TensorSpec) -> open_inference_pb2.ModelMetadataResponse.Tens
 
 
 class RpcServer:
-    """The handlers behind a gRPC port; start, then stop."""
+    """The handlers behind a gRPC port; start, then stop.
 
-    def __init__(self, handlers: Handlers, *, version: str) -> None:
+    upstream: the server that calls for others are passed to, if there is one.
+    """
+
+    def __init__(
+        self, handlers: Handlers, upstream: Upstream | None = None, *, version: str
+    ) -> None:
         self._handlers = handlers
+        self._relay = Relay(upstream)
         size = handlers.config.limits.message_bytes
         self._server = grpc.aio.server(
+            interceptors=[self._relay],
             options=[
                 ("grpc.max_receive_message_length", size),
                 ("grpc.max_send_message_length", size),
                 # Without it a second server would silently share a port that is in use.
                 ("grpc.so_reuseport", 0),
-            ]
+            ],
         )
         self._market = _Market(handlers)
         self._health = health.aio.HealthServicer()
@@ -289,5 +304,6 @@ class RpcServer:
         await self._health.enter_graceful_shutdown()
         self._handlers.refuse_all()
         self._market.end_streams()
+        self._relay.end_streams()
         await self._server.stop(grace)
         self._handlers.close()

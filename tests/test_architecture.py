@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("dds", "mec_server", "clients", "proofs")
-GRPC_FILES = {"mec_server/rpc.py", "clients/channel.py"}
+GRPC_FILES = {"mec_server/rpc.py", "mec_server/upstream.py", "clients/channel.py"}
 
 
 def sources() -> list[Path]:
@@ -80,6 +80,7 @@ LAYERS = (
     ("market",),
     ("dynamics", "online", "pool"),
     ("session",),
+    ("experiments",),
     ("wire", "testing", "demo"),
     ("cli",),
 )

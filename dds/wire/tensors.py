@@ -264,7 +264,7 @@ def then_from_proto(request: oip.ModelInferRequest) -> str | None:
     """
     if THEN not in request.parameters:
         return None
-    digest = request.parameters[THEN].string_param
+    digest: str = request.parameters[THEN].string_param
     check_digest(f"parameter {THEN!r}", digest)
     return digest
 
