@@ -21,7 +21,9 @@ from dds.errors import DdsError
 __all__ = ["build_parser", "main"]
 
 #: Sub-commands in the order of ``dds --help``; each is a module called after its first word.
-COMMANDS = ("frontier", "solve", "profile", "train-predictor", "predict", "demo", "verify")
+COMMANDS = (
+    "frontier", "solve", "profile", "train-predictor", "predict", "demo", "experiment", "verify",
+)  # fmt: skip
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,5 @@
+"""Experiments that one command runs: what they simulate, and what they report.
+
+Reading order: ``three_tier`` (models, links, markets: cells and their sums), ``report`` (cells as
+JSON and as lines of a table), ``chart`` (cells as a picture).
+"""
