@@ -2,23 +2,26 @@
 
 Everything comes from the :class:`~dds.model.graph.ModelGraph` alone, so a model is predicted
 without weights and without running it.  Counts enter as ``log2(1 + x)``, because times and errors
-are ratios; kinds as how often each occurs among the operators that a runtime runs as one.  Three
+are ratios; kinds as how often each occurs among the operators that a runtime runs as one.  Some
 things are not of the operator but of the model around it: whether its neighbours keep tensors in
 the blocked layout of fast convolutions (a conversion costs as much as a small kernel); how many
 bytes were moved since the producers of its inputs began, and how much the operator before computed;
-and, for matrix products, which read their weights once, how many bytes one inference moves in all:
-on these it depends what caches still hold.  The last is told in five steps only, because told
-exactly it would name the model that was measured, and a network learn how busy the machine was at
-that time.
+how much was computed and moved since an operator of its kind last ran, in this inference or in the
+one before; and, for matrix products, which read their weights once, how many bytes one inference
+moves in all.  On these it depends what caches still hold of data and, which is most of what a short
+operator takes, of code.  The last two are told in whole doublings only, because told exactly they
+would name the model that was measured, and a network learn how busy the machine was at that time.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
+from operator import attrgetter
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +33,7 @@ __all__ = ["COLUMNS", "FAMILIES", "WORK", "Features", "features"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+T = TypeVar("T", bound=Hashable)
 
 #: Operators that cost alike; an operator made of several belongs to the first that one is in.
 _MEMBERS: dict[str, str] = {
@@ -59,6 +63,13 @@ _KINDS: tuple[str, ...] = (
     "MatMul", "Concat", "Transpose", "Split", "Slice", "Pad", "Reshape", "Flatten", "Dropout",
 )  # fmt: skip
 
+_NUMBERS_OF = attrgetter("flops", "macs", "weight_bytes", "groups")
+_WINDOW_OF, _KIND_OF, _SHAPE_OF = (
+    attrgetter("kernel", "stride"),
+    attrgetter("kind"),
+    attrgetter("shape"),
+)
+
 #: Columns of :attr:`Features.work`, which a roofline charges: FLOPs and bytes.
 WORK: tuple[str, ...] = ("flops", "activation_bytes", "weight_bytes", "reordered_bytes")
 
@@ -67,6 +78,7 @@ _NUMBERS: tuple[str, ...] = (
     "distance", "flops_before", "intensity", "kernel", "kernel_height", "stride", "groups",
     "channels_in", "channels_out", "points_in", "points_out", "depth", "parts", "inputs",
     "odd_channels_in", "odd_channels_out", "blocked", "cold",
+    "flops_since", "bytes_since",
 )  # fmt: skip
 #: Names of the columns of :attr:`Features.values`.
 COLUMNS: tuple[str, ...] = (*_NUMBERS, *(f"kind_{kind}" for kind in _KINDS))
@@ -83,6 +95,9 @@ _BLOCKED_AS_GIVEN = frozenset(
 
 #: From 2^22 bytes per inference on, caches lose weights from one inference to the next.
 _CACHE_BITS = 22.0
+#: Between which powers of two work counts, FLOPs and bytes: less leaves caches as they were, more
+#: than generated models have says nothing that was learned.
+_FEWEST_BITS, _MOST_BITS = np.array((18.0, 14.0)), np.array((33.0, 28.0))
 
 
 @dataclass(frozen=True)
@@ -146,72 +161,84 @@ def features(graph: ModelGraph) -> Features:
             np.zeros((0, len(COLUMNS))), np.zeros(0, np.int64), np.zeros((0, len(WORK)))
         )
     size = np.array([tensor.bytes for tensor in graph.tensors], np.float64)
-    channels, points = _shapes([tensor.shape for tensor in graph.tensors])
+    extents, of_tensor = _per_distinct(map(_SHAPE_OF, graph.tensors), _extent)
+    channels, points = extents.T[:, of_tensor]
     reads = _Edges.of([operator.inputs for operator in operators])
     makes = _Edges.of([operator.outputs for operator in operators])
     first_in, first_out = reads.first(), makes.first()
     bytes_in, bytes_out = reads.total(size), makes.total(size)
-    raw = np.array(
-        [
-            (v.flops, v.macs, v.weight_bytes, math.prod(v.kernel), v.kernel[0] if v.kernel else 1,
-             math.prod(v.stride), v.groups)
-            for v in operators
-        ],
-        np.float64,
-    )  # fmt: skip
-    flops, macs, weight_bytes, kernel, kernel_height, stride, groups = raw.T
+    numbers = np.fromiter(chain.from_iterable(map(_NUMBERS_OF, operators)), np.float64)
+    flops, macs, weight_bytes, groups = numbers.reshape(-1, 4).T
+    windows, window = _per_distinct(map(_WINDOW_OF, operators), _window)
+    kernel, kernel_height, stride = windows.T[:, window]
     channels_in, channels_out = channels[first_in], channels[first_out]
     shape = np.array((channels_in, channels_out, groups))
-    family, occurrences = _families([v.kind for v in operators], shape)
+    known, kind = _per_distinct(map(_KIND_OF, operators), _kind)
+    family = _families(known[:, 0].astype(np.int64)[kind], shape)
+    parts = known[:, 1][kind]
+    occurrences = known[:, 2:].astype(np.float32)[kind]
     blocked = _blocked(graph, family, shape)
     reordered_in, reordered_out = _reordered(graph, blocked, size, reads, makes)
     # A convolution of few channels, as of a picture, reads the plain layout.
     reordered_in[(groups == 1) & (channels_in < _BLOCK)] = 0.0
     moved = bytes_in + bytes_out + weight_bytes
-    counts = np.column_stack(
+    computed_moved = np.column_stack((flops, moved))
+    counts = np.array(
         (
             flops, macs, bytes_in, bytes_out, weight_bytes, reordered_in, reordered_out,
             _distance(graph, reads, size, moved) / np.maximum(bytes_in, 1.0),
             np.append(0.0, flops[:-1]), flops / np.maximum(moved, 1.0),
             kernel, kernel_height, stride, groups,
             channels_in, channels_out, points[first_in], points[first_out],
-            macs / np.maximum(makes.total(channels * points), 1.0), occurrences[:, 0],
+            macs / np.maximum(makes.total(channels * points), 1.0), parts,
             np.bincount(reads.operator, minlength=len(operators)),
         )
     )  # fmt: skip
     whole_in, whole_out = (ends / groups % _BLOCK == 0 for ends in (channels_in, channels_out))
-    flags = (~whole_in, ~whole_out, blocked, _cold(family, moved), occurrences[:, 1:])
+    since = _doublings(_since(kind, computed_moved))
+    counts += 1.0
+    flags = np.column_stack((~whole_in, ~whole_out, blocked, _cold(family, moved)))
     return Features(
-        np.column_stack((np.log2(1.0 + counts), *flags)),
+        np.hstack((np.log2(counts, out=counts).T, flags, since, occurrences)),
         family,
         np.column_stack((flops, bytes_in + bytes_out, weight_bytes, reordered_in + reordered_out)),
     )
 
 
-def _shapes(shapes: Sequence[tuple[int, ...]]) -> tuple[Floats, Floats]:
-    """Per tensor its channels and its elements per channel."""
-    channels = [shape[1] if len(shape) > 1 else 1 for shape in shapes]
-    points = [
-        math.prod(shape[2:]) * shape[0] if len(shape) > 1 else math.prod(shape) for shape in shapes
-    ]
-    return np.array(channels, np.float64), np.array(points, np.float64)
+def _per_distinct(
+    items: Iterable[T], numbers: Callable[[T], tuple[float, ...]]
+) -> tuple[Floats, Ints]:
+    """Numbers of each distinct item, one row each; and which of them every item is."""
+    index: dict[T, int] = {}
+    which = np.fromiter((index.setdefault(item, len(index)) for item in items), np.int64)
+    return np.array([numbers(item) for item in index], np.float64), which
 
 
-def _families(kinds: Sequence[str], shape: Floats) -> tuple[Ints, Ints]:
-    """The family of each operator, and its occurrences as of :func:`_kind`, one row each.
+def _extent(shape: tuple[int, ...]) -> tuple[float, float]:
+    """Channels, and elements per channel."""
+    if len(shape) < 2:
+        return 1.0, float(math.prod(shape))
+    return float(shape[1]), float(math.prod(shape[2:]) * shape[0])
+
+
+def _window(window: tuple[tuple[int, ...], tuple[int, ...]]) -> tuple[float, float, float]:
+    """Elements of the kernel, its height, and elements that a step skips."""
+    kernel, stride = window
+    return float(math.prod(kernel)), float(kernel[0] if kernel else 1), float(math.prod(stride))
+
+
+def _families(by_kind: Ints, shape: Floats) -> Ints:
+    """The families that kinds say, with convolutions told apart.
 
     shape: rows of channels in, channels out and groups.
     """
-    number = {kind: k for k, kind in enumerate(dict.fromkeys(kinds))}
-    of_kind = np.array([number[kind] for kind in kinds])
-    family = np.array([FAMILIES.index(_kind(kind)[0]) for kind in number])[of_kind]
-    occurrences = np.array([_kind(kind)[1] for kind in number])[of_kind]
+    family = by_kind.copy()
     channels_in, channels_out, groups = shape
     grouped = (family == FAMILIES.index("convolution")) & (groups > 1)
     family[grouped] = FAMILIES.index("grouped")
     depthwise = grouped & (groups == channels_in) & (groups == channels_out)
     family[depthwise] = FAMILIES.index("depthwise")
-    return family, occurrences
+    return family
 
 
 def _reordered(
@@ -243,6 +270,30 @@ def _cold(family: Ints, moved: Floats) -> Floats:
     return np.where(family == FAMILIES.index("product"), steps, 0.0)
 
 
+def _since(kind: Ints, amounts: Floats) -> Floats:
+    """Per operator what was done since one of its kind last ended, one inference after another.
+
+    amounts: what each operator does, one row each, >= 0; the sum is over the operators between.
+    """
+    order = np.argsort(kind, kind="stable")
+    first = np.append(True, np.diff(kind[order]) > 0)
+    last = np.append(first[1:], True)
+    last_run = np.roll(order, 1)
+    last_run[first] = order[last]  # of the inference before
+    previous = np.empty_like(order)
+    previous[order] = last_run
+    done = np.concatenate((np.zeros((1, amounts.shape[1])), np.cumsum(amounts, axis=0)))
+    again = previous >= np.arange(len(kind))
+    since = done[:-1] - done[previous + 1] + again[:, None] * done[-1]
+    return np.asarray(np.maximum(since, 0.0))
+
+
+def _doublings(computed_moved: Floats) -> Floats:
+    """FLOPs and bytes, the last axis, in whole doublings from the least that counts."""
+    bits = np.log2(np.maximum(computed_moved, 1.0))
+    return np.asarray(np.round(np.clip(bits, _FEWEST_BITS, _MOST_BITS)) - _FEWEST_BITS)
+
+
 def _blocked(graph: ModelGraph, family: Ints, shape: Floats) -> NDArray[np.bool_]:
     """Which operators write the blocked layout, where a runtime has one.
 
@@ -272,13 +323,13 @@ def _blocked(graph: ModelGraph, family: Ints, shape: Floats) -> NDArray[np.bool_
 
 
 @lru_cache(maxsize=4096)
-def _kind(kind: str) -> tuple[str, tuple[int, ...]]:
-    """The family of a kind, and how many operators it joins, in all and of each known kind.
+def _kind(kind: str) -> tuple[int, ...]:
+    """The family of a kind, then how many operators it joins, in all and of each known kind.
 
     Convolutions are not told apart: their groups are not in the kind.
     """
     members = kind.split("+")
     order = list(_MEMBERS)
     present = [_FAMILY_OF[member] for member in members if member in _FAMILY_OF]
-    family = min(present, key=order.index) if present else "other"
-    return family, (len(members), *(members.count(known) for known in _KINDS))
+    family = FAMILIES.index(min(present, key=order.index) if present else "other")
+    return family, len(members), *(members.count(known) for known in _KINDS)

@@ -161,7 +161,7 @@ class Predictor:
         # Weights are finite, but what a damaged file makes of them need not be.
         if not (np.isfinite(seconds).all() and np.isfinite(uncertainty).all()):
             raise InvalidInput("predictor: its numbers overflow on this model; train it again")
-        families = tuple(FAMILIES[index] for index in seen.family)
+        families = tuple(FAMILIES[index] for index in seen.family.tolist())
         return Prediction(seconds, uncertainty, families, pooled)
 
     @cached_property

@@ -57,6 +57,39 @@ def test_numbers_are_those_of_a_slow_count(name: str) -> None:
             assert seen.values[v, COLUMNS.index(what)] == pytest.approx(math.log2(1.0 + number))
 
 
+def doublings(amount: float, least: int, most: int) -> int:
+    """Whole doublings from 2^least, at most up to 2^most."""
+    return round(min(max(math.log2(max(amount, 1.0)), least), most)) - least
+
+
+@settings(deadline=None, max_examples=60)
+@given(any_graphs())
+def test_what_was_done_since_the_kind_last_ran_is_that_of_a_walk_back(graph: ModelGraph) -> None:
+    operators, seen = graph.operators, features(graph)
+    did = [(float(each[0]), float(each[1] + each[2])) for each in seen.work]
+    for v, operator in enumerate(operators):
+        # Back through this inference and then the one before, where at last it meets itself.
+        since, u = [0.0, 0.0], v - 1
+        while operators[u].kind != operator.kind:
+            since = [total + own for total, own in zip(since, did[u], strict=True)]
+            u -= 1
+        expected = {
+            "flops_since": doublings(since[0], 18, 33),
+            "bytes_since": doublings(since[1], 14, 28),
+        }
+        for what, number in expected.items():
+            assert seen.values[v, COLUMNS.index(what)] == number
+
+
+def test_work_between_two_of_a_kind_counts_and_the_inference_before_when_there_is_one() -> None:
+    tensors = tuple(Tensor(f"t{k}", (1, 8), "float32", 32) for k in range(5))
+    kinds, flops = ("Relu", "Gemm", "Gemm", "Relu"), (0, 1 << 20, 1 << 22, 0)
+    operators = tuple(Operator(f"o{k}", kinds[k], (k,), (k + 1,), flops=flops[k]) for k in range(4))
+    graph = ModelGraph(operators, tensors, (0,), (4,))
+    # The first Relu follows the last one of the inference before at once.
+    assert column(graph, "flops_since") == [0.0, 0.0, 0.0, 4.0]
+
+
 def test_families_tell_convolutions_by_their_groups() -> None:
     graph = load_model(zoo.topology("shufflenet"))
     for operator, index in zip(graph.operators, features(graph).family, strict=True):
