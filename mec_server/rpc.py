@@ -122,7 +122,8 @@ class _Market(market_pb2_grpc.MarketServicer):
             header = await anext(parts, None)
             if not isinstance(header, ModelHeader):
                 raise InvalidInput("model upload: the header must come first")
-            return codec.receipt_to_proto(await self._handlers.put_model(header, _data(parts)))
+            data = _data(parts, context)
+            return codec.receipt_to_proto(await self._handlers.put_model(header, data))
 
         return await _answer(context, put())
 
@@ -150,7 +151,9 @@ class _Market(market_pb2_grpc.MarketServicer):
             backlog.put_nowait(None)
 
 
-async def _data(parts: AsyncIterator[ModelHeader | bytes]) -> AsyncIterator[bytes]:
+async def _data(parts: AsyncIterator[ModelHeader | bytes], context: Any) -> AsyncIterator[bytes]:
+    """The bytes of a model, once the first of them is asked for."""
+    await context.send_initial_metadata(((tensors.WANTED_KEY, "1"),))
     async for part in parts:
         if isinstance(part, ModelHeader):
             raise InvalidInput("model upload: a second header; send one model per call")

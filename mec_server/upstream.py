@@ -166,13 +166,16 @@ class Relay(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         except DdsError as error:
             return _refusal(error)
         endless = handler.request_streaming and handler.response_streaming
-        return self._passing(self._upstream, details.method, metadata, endless=endless)
+        upload = handler.request_streaming and not handler.response_streaming
+        return self._passing(self._upstream, details.method, metadata, endless, upload)
 
     def _passing(
-        self, upstream: Upstream, method: str, metadata: Metadata, *, endless: bool
+        self, upstream: Upstream, method: str, metadata: Metadata, endless: bool, upload: bool
     ) -> Any:
         async def pass_on(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-            call = upstream.call(method, requests, metadata, context.time_remaining())
+            # The generator starts when gRPC asks for the first message, and then there is a call.
+            sent = _header_first(requests, context, lambda: call) if upload else requests
+            call = upstream.call(method, sent, metadata, context.time_remaining())
             if endless:
                 self._streams.add(call)
             try:
@@ -212,6 +215,27 @@ def _onwards(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[int, Metadata
         elif key in _PASSED:
             passed.append((key, str(value)))
     return hops, (*passed, (tensors.HOPS_KEY, str(hops - 1)))
+
+
+async def _header_first(
+    requests: AsyncIterator[bytes], context: Any, call: Callable[[], Any]
+) -> AsyncIterator[bytes]:
+    """An upload, of which nothing but the header is sent before the upstream wants the rest.
+
+    That spares the link what the upstream has or refuses.  Besides, gRPC forgets the status of a
+    call that ended while something was being written to it (github.com/grpc/grpc/issues/36066).
+    """
+    async for header in requests:
+        yield header
+        break
+    else:
+        return
+    if tensors.WANTED_KEY in dict(await call().initial_metadata()):
+        await context.send_initial_metadata(((tensors.WANTED_KEY, "1"),))
+        async for chunk in requests:
+            yield chunk
+    else:
+        await call().code()
 
 
 def _refusal(error: DdsError) -> Any:

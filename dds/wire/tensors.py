@@ -32,6 +32,7 @@ __all__ = [
     "THEN",
     "THEN_LEASE_KEY",
     "THEN_SECONDS",
+    "WANTED_KEY",
     "array_from_raw",
     "array_to_raw",
     "datatype_of",
@@ -52,6 +53,9 @@ LEASE_KEY = "dds-lease"
 THEN_LEASE_KEY = "dds-then-lease"
 #: Request metadata: how many servers further a call is to go, a decimal digit; none means 0.
 HOPS_KEY = "dds-hops"
+#: Initial metadata of a server that wants the bytes of a model after having read their header:
+#: who passes an upload on sends no more of it before.
+WANTED_KEY = "dds-wanted"
 #: No chain of servers is longer.
 MOST_HOPS = 8
 #: Parameter of a request: digest of the part that runs next, at the server's upstream.
