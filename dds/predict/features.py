@@ -8,9 +8,10 @@ the blocked layout of fast convolutions (a conversion costs as much as a small k
 bytes were moved since the producers of its inputs began, and how much the operator before computed;
 how much was computed and moved since an operator of its kind last ran, in this inference or in the
 one before; and, for matrix products, which read their weights once, how many bytes one inference
-moves in all.  On these it depends what caches still hold of data and, which is most of what a short
-operator takes, of code.  The last two are told in whole doublings only, because told exactly they
-would name the model that was measured, and a network learn how busy the machine was at that time.
+moves in all.  On these it depends what caches still hold of data and probably, since short
+operators take several times as long after much else ran, of code.  The last two are told in steps
+of a doubling only, because told exactly they would name the model that was measured, and a network
+learn how busy the machine was at that time.
 """
 
 from __future__ import annotations
