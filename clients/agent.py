@@ -13,11 +13,10 @@ from typing import Any
 from clients.config import AgentConfig, Emit, Pause
 from clients.costs import per_operator
 from clients.logbook import Logbook, Outputs
-from clients.offload import Inference
+from clients.offload import Inference, Servers
 from clients.prepare import Prepared
 from clients.results import compare, cut_summary
 from clients.runner import DeviceRunner
-from clients.server import Server
 from clients.trade import Trade
 from dds.cut.network import make_cut
 from dds.predict.correction import Segment, Times
@@ -26,18 +25,20 @@ __all__ = ["Agent"]
 
 
 class Agent:
-    """One client of one server; :meth:`run` plays its strategies one after another.
+    """One client of one server, and of the cloud behind it where it uses one.
+
+    :meth:`run` plays its strategies one after another.
 
     emit: told of every event; pause(strategy, before): awaited before each strategy joins the
     market again, starts its inferences, and leaves.
     """
 
     def __init__(
-        self, config: AgentConfig, prepared: Prepared, server: Server, emit: Emit, pause: Pause
+        self, config: AgentConfig, prepared: Prepared, servers: Servers, emit: Emit, pause: Pause
     ) -> None:
         self._config = config
         self._prepared = prepared
-        self._server = server
+        self._servers = servers
         self._pause = pause
         self._log = Logbook(config, prepared.graph, emit)
 
@@ -50,7 +51,7 @@ class Agent:
             else:
                 if results:
                     await self._pause(strategy, "join")
-                trade = Trade(strategy, self._config, self._prepared, self._server, self._log)
+                trade = Trade(strategy, self._config, self._prepared, self._servers, self._log)
                 results[strategy] = await trade.run(self._pause)
         references = self._log.outputs.get("local-only") or await self._references()
         for strategy, result in results.items():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import math
+import copy
 import re
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -13,8 +13,7 @@ import grpc
 from numpy.typing import NDArray
 
 from clients.errors import CallFailed
-from clients.server import ServerRun
-from dds.errors import InvalidInput
+from clients.server import ServerRun, Then, ThenRun
 from dds.profile.profile import Profile
 from dds.session.messages import ClientMessage, ServerMessage
 from dds.session.profiling import ProfileRequest
@@ -42,6 +41,13 @@ class Channel:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self._hops = 0
+
+    def upstream(self) -> Channel:
+        """The server behind this one, over the same open connection."""
+        further = copy.copy(self)
+        further._hops += 1
+        return further
 
     async def __aenter__(self) -> Self:
         """Connect; raises CallFailed when nobody answers."""
@@ -76,7 +82,7 @@ class Channel:
     async def play(self, outgoing: AsyncIterator[ClientMessage]) -> AsyncIterator[ServerMessage]:
         """One stream of the game; raises CallFailed when it breaks."""
         requests = (codec.client_message_to_proto(message) async for message in outgoing)
-        call = self._market.Play(requests, timeout=_STREAM)
+        call = self._market.Play(requests, timeout=_STREAM, metadata=self._metadata())
         try:
             async for reply in call:
                 yield codec.server_message_from_proto(reply)
@@ -94,36 +100,57 @@ class Channel:
                 yield codec.chunk_to_proto(model[start : start + CHUNK_BYTES])
 
         timeout = _SHORT + len(model) / _SLOWEST_UPLOAD
-        reply = await _reply(self._market.PutModel(chunks(), timeout=timeout))
+        reply = await _reply(
+            self._market.PutModel(chunks(), timeout=timeout, metadata=self._metadata())
+        )
         return codec.receipt_from_proto(reply)
 
     async def profile_model(self, request: ProfileRequest) -> tuple[Profile, bool]:
         """What the server measures of an uploaded model, and whether it had done so before."""
         message = profiles.request_to_proto(request)
-        reply = await _reply(self._market.ProfileModel(message, timeout=_MEASURING))
+        reply = await _reply(
+            self._market.ProfileModel(message, timeout=_MEASURING, metadata=self._metadata())
+        )
         return profiles.profile_from_proto(reply)
 
     async def infer(
-        self, lease: str, digest: str, inputs: Mapping[str, NDArray[Any]], *, timeout: float
+        self,
+        lease: str,
+        digest: str,
+        inputs: Mapping[str, NDArray[Any]],
+        outputs: Sequence[str] = (),
+        *,
+        timeout: float,
+        then: Then | None = None,
     ) -> ServerRun:
-        """Run an uploaded model at the share of the lease."""
-        request = tensors.request_to_proto(digest, inputs)
-        payer = ((tensors.LEASE_KEY, lease),)
-        reply = await _reply(self._inference.ModelInfer(request, timeout=timeout, metadata=payer))
-        cpu, paced, wall = (
-            reply.parameters[f"{name}_seconds"].double_param for name in ("cpu", "paced", "wall")
+        """Run an uploaded model at the share of the lease, and what comes then."""
+        request = tensors.request_to_proto(
+            digest, inputs, outputs=outputs, then=then.digest if then else None
         )
-        if not all(0.0 <= seconds < math.inf for seconds in (cpu, paced, wall)):
-            raise InvalidInput(
-                f"the server says that it worked for {wall!r} s, {cpu!r} s of them on kernels; "
-                "need seconds >= 0"
-            )
-        return ServerRun(tensors.response_from_proto(reply), cpu, paced, wall)
+        payers = {tensors.LEASE_KEY: lease}
+        if then:
+            payers[tensors.THEN_LEASE_KEY] = then.lease
+        reply = await _reply(
+            self._inference.ModelInfer(request, timeout=timeout, metadata=self._metadata(payers))
+        )
+        cpu, paced, wall = tensors.seconds_from_proto(reply, tensors.OWN_SECONDS)
+        after = None
+        if then:
+            after = ThenRun(*tensors.seconds_from_proto(reply, tensors.THEN_SECONDS))
+        return ServerRun(tensors.response_from_proto(reply), cpu, paced, wall, after)
 
     async def status(self) -> MarketStatus:
         """What the market looks like now."""
-        reply = await _reply(self._market.Status(market_pb2.StatusRequest(), timeout=_SHORT))
+        reply = await _reply(
+            self._market.Status(
+                market_pb2.StatusRequest(), timeout=_SHORT, metadata=self._metadata()
+            )
+        )
         return codec.status_from_proto(reply)
+
+    def _metadata(self, payers: Mapping[str, str] | None = None) -> tuple[tuple[str, str], ...]:
+        hops = {tensors.HOPS_KEY: str(self._hops)} if self._hops else {}
+        return tuple({**hops, **(payers or {})}.items())
 
 
 async def _reply(call: Awaitable[T]) -> T:

@@ -9,10 +9,11 @@ from typing import Any
 
 from clients.slowdown import Slowdown
 from dds.costs import Link
+from dds.costs.trace import LinkTrace
 from dds.errors import InvalidInput
 from dds.profile.runtime import Runtime
 
-__all__ = ["STRATEGIES", "AgentConfig", "Emit", "Pause"]
+__all__ = ["STRATEGIES", "AgentConfig", "CloudConfig", "Emit", "Pause"]
 
 STRATEGIES = ("dds", "local-only", "edge-only")
 
@@ -20,6 +21,25 @@ STRATEGIES = ("dds", "local-only", "edge-only")
 Emit = Callable[[Mapping[str, Any]], None]
 #: Waits until whoever runs several agents lets this one go on; told where it stands.
 Pause = Callable[[str, str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class CloudConfig:
+    """The tier behind the server.
+
+    link: between edge and cloud; share: cores to rent there; direct_rtt: of a path past the edge,
+    which has the bandwidth of the device's link, s, None without one.
+
+    Raises InvalidInput for numbers out of range.
+    """
+
+    link: Link
+    share: float = 1.0
+    direct_rtt: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.share < float("inf"):
+            raise InvalidInput(f"cloud.share is {self.share!r}; need a finite number of cores > 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +52,9 @@ class AgentConfig:
     device; seed: of weights and inputs; repeats, budget (s): of the
     profile; measure_cuts: seconds for measuring the best few cuts directly, 0 for none;
     measure_there: longest that bringing the whole model to a server of another platform may
-    take, s, so that it can be measured there, 0 for never; cache: folder of measurements.
+    take, s, so that it can be measured there, 0 for never; cache: folder of measurements;
+    trace: how the link changes from the first inference of a strategy on (`link` is how it is
+    before), None if it does not; cloud: behind the server, None where the client uses none.
 
     Raises InvalidInput for an unknown or repeated strategy and for numbers out of range.
     """
@@ -54,6 +76,8 @@ class AgentConfig:
     measure_cuts: float = 2.0
     measure_there: float = 60.0
     cache: Path | None = None
+    trace: LinkTrace | None = None
+    cloud: CloudConfig | None = None
 
     def __post_init__(self) -> None:
         for strategy in self.strategies:

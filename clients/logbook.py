@@ -68,8 +68,10 @@ class Logbook:
                    "corrected_latency_s": corrected, "device_s": done.device,
                    "device_cpu_s": done.device_cpu, "network_s": done.network,
                    "network_overhead_s": done.network_overhead, "server_s": done.server,
-                   "server_cpu_s": done.server_cpu})  # fmt: skip
-        measured = Times(done.device, done.network, done.server)
+                   "server_cpu_s": done.server_cpu, "hop_s": done.hop, "cloud_s": done.cloud,
+                   "cloud_cpu_s": done.cloud_cpu})  # fmt: skip
+        # Behind the device there are one link and one server, or two of each.
+        measured = Times(done.device, done.network + done.hop, done.server + done.cloud)
         self.watch = self.watch.observe(measured, predicted)
         for change in self.watch.correction.changes:
             self.emit({"event": "changed", "strategy": strategy, "index": index,

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from clients.errors import CallFailed, MarketRefused
 from clients.server import Server
 from dds.market.client import Client
+from dds.session.answers import Settlement
 from dds.session.client import ClientSession
 from dds.session.messages import Bid, ClientMessage, Post, ServerMessage
 from dds.session.states import ClientState
@@ -78,9 +79,26 @@ class Player:
 
     async def until(self, *states: ClientState) -> None:
         """Wait for one of the states; raises MarketRefused when the session ends in another."""
+        await self._until(lambda: self.session.state in states)
+
+    async def settled(self) -> Settlement:
+        """Wait for the allocation of the newest costs; raises MarketRefused as :meth:`until`."""
+        session = self.session
+
+        def newest() -> bool:
+            held = session.settlement
+            return held is not None and held.allocation.revision == session.revision
+
+        await self._until(newest)
+        assert session.settlement is not None  # noqa: S101 -- it was waited for
+        return session.settlement
+
+    async def _until(self, reached: Callable[[], bool]) -> None:
         async with self._changed:
-            await self._changed.wait_for(lambda: self._reached(states))
-        if self.session.state in states:
+            await self._changed.wait_for(
+                lambda: reached() or self.ended or any(task.done() for task in self._tasks)
+            )
+        if reached():
             return
         for task in self._tasks:
             if task.done() and not task.cancelled() and (error := task.exception()):
@@ -91,10 +109,6 @@ class Player:
             if refusal
             else f"the market lost {self.session.name!r}: nothing was heard for the lease time"
         )
-
-    def _reached(self, states: Sequence[ClientState]) -> bool:
-        state = self.session.state
-        return state in states or self.ended or any(task.done() for task in self._tasks)
 
     def _send(self, messages: Sequence[ClientMessage]) -> None:
         for message in messages:

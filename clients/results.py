@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clients.planning import Placement
 from dds.cut.pieces import Cut
 from dds.market.certificate import Public, certificate_row
 from dds.market.client import Client
@@ -16,7 +17,16 @@ from dds.model.graph import ModelGraph
 from dds.session.answers import Settlement
 from dds.session.messages import Terms
 
-__all__ = ["ATOL", "RTOL", "Difference", "certificate", "compare", "cut_summary", "market_summary"]
+__all__ = [
+    "ATOL",
+    "RTOL",
+    "Difference",
+    "certificate",
+    "compare",
+    "cut_summary",
+    "market_summary",
+    "placement_summary",
+]
 
 #: A split model's outputs match the whole model's when np.allclose says so with these.
 RTOL, ATOL = 1e-4, 1e-5
@@ -66,6 +76,19 @@ def cut_summary(graph: ModelGraph, cut: Cut) -> dict[str, Any]:
         "uplink_bytes": cut.uplink_bytes,
         "downlink_bytes": cut.downlink_bytes,
         "cut_tensors": [graph.tensors[t].name for t in cut.uploads],
+    }
+
+
+def placement_summary(graph: ModelGraph, placement: Placement) -> dict[str, Any]:
+    """Where the operators run on three tiers, and what crosses either hop, for a report."""
+    second = placement.second
+    return {
+        **cut_summary(graph, placement.first),
+        "operators_on_edge": placement.on_edge,
+        "operators_on_cloud": placement.on_cloud,
+        "forwarded_bytes": second.uplink_bytes if placement.on_cloud else 0,
+        "returned_bytes": second.downlink_bytes if placement.on_cloud else 0,
+        "direct": placement.direct,
     }
 
 

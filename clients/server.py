@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,9 +11,28 @@ from numpy.typing import NDArray
 from dds.profile.profile import Profile
 from dds.session.messages import ClientMessage, ServerMessage
 from dds.session.profiling import ProfileRequest
+from dds.session.status import MarketStatus
 from dds.session.upload import ModelReceipt
 
-__all__ = ["Server", "ServerRun"]
+__all__ = ["Server", "ServerRun", "Then", "ThenRun"]
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """What runs next, one server further: the part with this digest, paid by this lease there."""
+
+    digest: str
+    lease: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThenRun:
+    """The next part's run: as of a :class:`ServerRun`; network: its call besides that, s."""
+
+    cpu: float
+    paced: float
+    wall: float
+    network: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +40,14 @@ class ServerRun:
     """An inference on the server.
 
     outputs: by name; cpu: CPU time of its kernels there, s; paced: what they take at the
-    bought share, s; wall: how long the server worked on the call, s.
+    bought share, s; wall: how long the server worked on the call, s; then: of the next part.
     """
 
     outputs: dict[str, NDArray[Any]]
     cpu: float
     paced: float
     wall: float
+    then: ThenRun | None = None
 
 
 class Server(Protocol):
@@ -46,7 +66,21 @@ class Server(Protocol):
         ...
 
     async def infer(
-        self, lease: str, digest: str, inputs: Mapping[str, NDArray[Any]], *, timeout: float
+        self,
+        lease: str,
+        digest: str,
+        inputs: Mapping[str, NDArray[Any]],
+        outputs: Sequence[str] = (),
+        *,
+        timeout: float,
+        then: Then | None = None,
     ) -> ServerRun:
-        """Run an uploaded model at the share of the lease."""
+        """Run an uploaded model at the share of the lease, and what comes then.
+
+        outputs: names to return, of either part; none: all that the model returns.
+        """
+        ...
+
+    async def status(self) -> MarketStatus:
+        """What the market looks like now."""
         ...

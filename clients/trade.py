@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from clients.adapting import LEAST_SAVING, saving
+from clients.cloud import CloudShare
 from clients.config import AgentConfig, Pause
+from clients.course import Course, moved
 from clients.errors import CallFailed, MarketRefused
 from clients.link import ShapedLink
 from clients.logbook import Logbook
-from clients.offload import Offload
+from clients.offload import Leases, Offload, Servers
+from clients.planning import Options, Placement, Planner, TwoTiers
 from clients.player import Player
 from clients.prepare import Prepared
-from clients.results import certificate, cut_summary, market_summary
+from clients.results import certificate, cut_summary, market_summary, placement_summary
 from clients.served import server_costs
-from clients.server import Server
-from dds.cut.pieces import Cut, Frontier
+from clients.tiers import ThreeTiers
+from dds.costs.trace import Steady
 from dds.market.client import Client
 from dds.session.answers import Settlement
 from dds.session.client import ClientSession
 from dds.session.messages import Bid, Post, Quotation, Terms
 from dds.session.states import ClientState
+from dds.tiers.links import TierLinks, relayed
 
 __all__ = ["Trade"]
 
@@ -39,116 +46,195 @@ class Trade:
         strategy: str,
         config: AgentConfig,
         prepared: Prepared,
-        server: Server,
+        servers: Servers,
         log: Logbook,
     ) -> None:
         self._strategy = strategy
         self._config = config
         self._prepared = prepared
-        self._server = server
+        self._servers = servers
         self._log = log
+        self._link = ShapedLink(config.trace or Steady(config.link))
         #: Costs by revision: what an epoch plays may be older than the newest.
-        self._played: dict[int, Client] = {}
+        self._played: dict[int, tuple[Client, Options]] = {}
 
     async def run(self, pause: Pause) -> dict[str, Any]:
         """Join, play, infer and leave; pauses before inferring and leaving."""
-        config = self._config
+        config, prepared = self._config, self._prepared
         session = ClientSession(config.name, secrets.token_urlsafe(18))
-        async with Player(session, self._server, on_bid=self._on_bid) as player:
+        async with AsyncExitStack() as stack:
+            player = await stack.enter_async_context(
+                Player(session, self._servers.edge, on_bid=self._on_bid)
+            )
             await player.until(ClientState.ADMITTED)
-            lease, terms = session.lease, session.terms
-            assert lease is not None and terms is not None  # noqa: S101, PT018 -- it is admitted
-            self._costs, source = await server_costs(
-                config, self._prepared, self._server, lease, terms, self._log.emit,
-                cuts=self._strategy == "dds",
-            )  # fmt: skip
-            client = self._client()
+            terms = session.terms
+            assert terms is not None  # noqa: S101 -- it is admitted
+            cloud = await self._join_cloud(stack)
+            self._planner, source = await self._plan(player, terms, cloud)
+            client, options = self._client()
             points = [[p.base_latency, p.server_work] for p in client.frontier.pieces]
             self._emit("joined", capacity=terms.capacity, core=terms.core.name, server=source,
-                       groups=len(self._costs.fusion.groups), pieces=points)  # fmt: skip
-            self._enter(player, client)
+                       groups=self._planner.groups, pieces=points)  # fmt: skip
+            self._enter(player, client, options)
             await player.until(ClientState.HOLDING)
             messages = {"messages": player.sent, "messages_received": player.received}
-            link = ShapedLink(config.link)
-            prepared = self._prepared
-            with Offload(
-                prepared.model, prepared.graph, self._server, link, config.runtime
-            ) as offload:
-                result = await self._play_out(player, offload, terms, pause)
+            offload = await stack.enter_async_context(
+                Offload(prepared.model, prepared.graph, self._servers, self._link, config.runtime,
+                        config.cloud)
+            )  # fmt: skip
+
+            async def prepare(placement: Placement) -> None:
+                leases = _leases(player, cloud)
+                upload = await offload.prepare(placement, leases, self._log.inputs(0))
+                self._emit("uploaded", bytes=upload.bytes, known=upload.known)
+
+            course = await stack.enter_async_context(
+                Course(offload, prepare, cloud, self._on_recut)
+            )
+            result = await self._play_out(player, offload, course, cloud, terms, pause)
         return {**result, **self._log.latencies(self._strategy), **messages}
 
-    def _client(self) -> Client:
-        """This strategy's costs by what was learned so far."""
-        config, correction = self._config, self._log.watch.correction
-        pieces = (
-            self._costs.frontier(correction)
-            if self._strategy == "dds"
-            else Frontier((self._costs.everything_on_server(correction),))
-        )
-        return Client(pieces, config.value_of_time, config.min_share, config.max_share, config.name)
+    async def _join_cloud(self, stack: AsyncExitStack) -> CloudShare | None:
+        """The share in the cloud, bought: what it costs is known then; None where none is used."""
+        config, server = self._config, self._servers.cloud
+        if config.cloud is None or server is None or self._strategy != "dds":
+            return None
+        cloud = CloudShare(config.name, config.cloud.share, server, self._log.emit)
+        await stack.enter_async_context(cloud)
+        return cloud
 
-    def _enter(self, player: Player, client: Client) -> None:
+    async def _plan(
+        self, player: Player, terms: Terms, cloud: CloudShare | None
+    ) -> tuple[Planner, str]:
+        """What to plan with, and where the servers' seconds come from."""
+        config, prepared, log = self._config, self._prepared, self._log
+        lease = player.session.lease or ""
+        far = self._servers.cloud
+        costs, source = await server_costs(
+            config, prepared, self._servers.edge, lease, terms, log.emit,
+            cuts=self._strategy == "dds" and cloud is None,
+        )  # fmt: skip
+        planner: Planner = TwoTiers(costs, all_there=self._strategy != "dds")
+        if cloud is not None and far is not None and config.cloud is not None:
+            link = relayed(TierLinks(config.link, config.cloud.link))
+            there, behind = await server_costs(
+                replace(config, link=link), prepared, far, cloud.lease, cloud.terms, log.emit,
+                cuts=False,
+            )  # fmt: skip
+            offer = await cloud.hold()
+            source = f"{source}, cloud: {behind}"
+            planner = await asyncio.to_thread(
+                ThreeTiers.of, costs, there, config.cloud.link, config.cloud.direct_rtt, offer,
+                config.value_of_time,
+            )  # fmt: skip
+        if config.trace:
+            # Whatever is made ready at the first choice is not there to be waited for later.
+            await asyncio.to_thread(planner.best, 1.0, self._link.link, log.watch.correction)
+        return planner, source
+
+    def _client(self) -> tuple[Client, Options]:
+        """This strategy's costs by what was learned so far, over the link there is now."""
+        config = self._config
+        options = self._planner.options(self._link.link, self._log.watch.correction)
+        bounds = config.min_share, config.max_share
+        return Client(options.frontier, config.value_of_time, *bounds, config.name), options
+
+    def _enter(self, player: Player, client: Client, options: Options) -> None:
         """Enter the game with these costs, or another one with new costs."""
         player.update(client)
-        self._played[player.session.revision] = client
+        self._played[player.session.revision] = client, options
 
     async def _play_out(
-        self, player: Player, offload: Offload, terms: Terms, pause: Pause
+        self,
+        player: Player,
+        offload: Offload,
+        course: Course,
+        cloud: CloudShare | None,
+        terms: Terms,
+        pause: Pause,
     ) -> dict[str, Any]:
         """Upload and infer at the allocation in force, which may change on the way."""
         strategy, log, wanted = self._strategy, self._log, self._config.inferences
-        epoch = -1
+        epoch, planned = -1, self._link.link
         while True:
-            lease, held = _holding(player)
-            client = self._played[held.allocation.revision]
-            cut = _cut(client, held)
+            held = _holding(player)
+            share = held.allocation.share
+            client, options = self._played[held.allocation.revision]
             if held.allocation.epoch != epoch:
                 epoch = held.allocation.epoch
-                summary = {
-                    **market_summary(held),
-                    "cut": cut_summary(self._prepared.graph, cut),
-                }
+                placement = options.placements[held.piece]
+                summary = self._summary(held, placement)
                 self._emit("allocated", **summary)
-                if not offload.holds(cut):
-                    upload = await offload.prepare(cut, lease, log.inputs(0))
-                    self._emit("uploaded", bytes=upload.bytes, known=upload.known)
+                course.want(partial(_listed, placement))
+            link = self._link.link
+            if moved(planned, link):
+                planned = link
+                course.want(partial(self._best, player))
+            placement = await course.follow(partial(_served, share))
             index = log.count(strategy)
             if index == 0:
                 await pause(strategy, "infer")
+                self._link.begin()
+            predicted = self._planner.times(placement, share, self._link.link)
             try:
                 done = await offload.infer(
-                    log.inputs(index), lease, self._config.slowdown.at(index), held.latency
-                )
+                    log.inputs(index), _leases(player, cloud), self._config.slowdown.at(index),
+                    predicted.total,
+                )  # fmt: skip
             except CallFailed:
                 # The share may be another now, of which this side has not heard yet.
                 await asyncio.sleep(_NEWS)
-                if _holding(player) == (lease, held):
+                if _holding(player) == held:
                     raise
                 continue
-            log.record(strategy, done, self._costs.times(cut, held.allocation.share))
+            log.record(strategy, done, predicted)
             if log.count(strategy) == wanted:
                 break
-            self._reconsider(player, cut, held, terms)
+            self._reconsider(player, placement, held, terms)
         await pause(strategy, "leave")
         return {**summary, **certificate(client, held, terms)}
 
-    def _reconsider(self, player: Player, cut: Cut, held: Settlement, terms: Terms) -> None:
+    def _best(self, player: Player) -> Callable[[], Placement]:
+        """The best placement over the link there is now, at the share there is now."""
+        share = _holding(player).allocation.share
+        return self._planner.best(share, self._link.link, self._log.watch.correction)
+
+    def _summary(self, held: Settlement, placement: Placement) -> dict[str, Any]:
+        """What was bought, and what for; the latency is without what the cloud costs."""
+        return {
+            **market_summary(held),
+            "predicted_latency_s": held.latency - self._planner.rent(placement),
+            "cut": self._cut_summary(placement),
+        }
+
+    def _cut_summary(self, placement: Placement) -> dict[str, Any]:
+        graph = self._prepared.graph
+        if self._config.cloud is None:
+            return cut_summary(graph, placement.first)
+        return placement_summary(graph, placement)
+
+    def _reconsider(
+        self, player: Player, placement: Placement, held: Settlement, terms: Terms
+    ) -> None:
         """Play again, with what was learned, when that pays (clients/adapting.py says when)."""
         newest = held.allocation.revision == player.session.revision
         only = self._config.one_game or self._strategy != "dds"
         if only or not (newest and self._log.watch.due):
             return
-        client = self._client()
-        now = self._log.watch.correction.corrected(
-            self._costs.times(cut, held.allocation.share)
-        ).total
+        client, options = self._client()
+        times = self._planner.times(placement, held.allocation.share, self._link.link)
+        now = self._log.watch.correction.corrected(times).total + self._planner.rent(placement)
         saved = saving(client, now, held.allocation, terms)
         again = saved > LEAST_SAVING
         self._log.watch = self._log.watch.looked(again=again)
         self._emit("reconsidered", index=self._log.count(self._strategy) - 1, saving=saved,
                    again=again)  # fmt: skip
         if again:
-            self._enter(player, client)
+            self._enter(player, client, options)
+
+    def _on_recut(self, before: Placement, after: Placement, seconds: float) -> None:
+        self._emit("recut", index=self._log.count(self._strategy), microseconds=1e6 * seconds,
+                   before=self._cut_summary(before), after=self._cut_summary(after))  # fmt: skip
 
     def _on_bid(self, post: Post, bid: Bid) -> None:
         question = post.question
@@ -160,15 +246,23 @@ class Trade:
         self._log.emit(told)
 
 
-def _cut(client: Client, held: Settlement) -> Cut:
-    cut = client.frontier.pieces[held.piece].cut
-    assert cut is not None  # noqa: S101 -- this agent made every piece from a cut
-    return cut
+def _listed(placement: Placement) -> Callable[[], Placement]:
+    """A placement that needs no choosing."""
+    return lambda: placement
 
 
-def _holding(player: Player) -> tuple[str, Settlement]:
-    """The lease and what it holds; raises MarketRefused when the market has let go of it."""
-    lease, settlement = player.session.lease, player.session.settlement
-    if lease is None or settlement is None or player.ended:
+def _served(share: float, placement: Placement) -> bool:
+    """Whether the placement can run at this share of the edge."""
+    return share > 0.0 or not placement.on_edge
+
+
+def _leases(player: Player, cloud: CloudShare | None) -> Leases:
+    return Leases(player.session.lease or "", cloud.lease if cloud else "")
+
+
+def _holding(player: Player) -> Settlement:
+    """What the lease holds; raises MarketRefused when the market has let go of it."""
+    settlement = player.session.settlement
+    if player.session.lease is None or settlement is None or player.ended:
         raise MarketRefused(f"the market let go of {player.session.name!r}; join again")
-    return lease, settlement
+    return settlement

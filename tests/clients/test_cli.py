@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from clients.cli import build_parser, main, read_config
+from clients.cli import main
 from clients.config import AgentConfig
+from clients.flags import build_parser, read_config
 from clients.slowdown import Slowdown
 from dds.costs import Link
 from dds.errors import InvalidInput

@@ -6,6 +6,7 @@ import pytest
 
 from clients.link import Delivery, ShapedLink
 from dds.costs import Link
+from dds.costs.trace import Steady
 
 
 class VirtualTime:
@@ -31,7 +32,7 @@ def deliver(
         time.now += network + server
         return "reply"
 
-    shaped = ShapedLink(link, clock=time.clock, sleep=time.sleep)
+    shaped = ShapedLink(Steady(link), clock=time.clock, sleep=time.sleep)
     return asyncio.run(shaped.call(send, up, down, lambda _: server)), time
 
 
@@ -67,7 +68,7 @@ def test_a_server_that_says_it_worked_for_years_is_not_waited_for() -> None:
         time.now += 2.0
         return "reply"
 
-    shaped = ShapedLink(LINK, clock=time.clock, sleep=time.sleep)
+    shaped = ShapedLink(Steady(LINK), clock=time.clock, sleep=time.sleep)
     done = asyncio.run(shaped.call(send, 500.0, 2000.0, lambda _: 1e9))
     assert done.server == 2.0
     assert time.now - 10.0 == pytest.approx(1.2 + 2.0)
