@@ -75,6 +75,13 @@ def test_shares_may_be_continuous() -> None:
         ("--tariff piecewise --points 0,1", "LOAD:PRICE"),
         ("--max-model 0", "model_bytes"),
         ("--lease 0", "lease"),
+        ("--listen 127.0.0.1:", "listen"),
+        ("--listen 127.0.0.1:65536", "listen"),
+        ("--upstream cloud", "upstream is 'cloud'; need HOST:PORT"),
+        ("--upstream cloud:0", "upstream"),
+        ("--upstream :50051", "upstream"),
+        ("--upstream cloud:65536", "upstream"),
+        ("--upstream cloud:²", "upstream"),
     ],
 )
 def test_wrong_flags_are_one_line(
@@ -103,6 +110,37 @@ def test_help_has_units_and_an_example() -> None:
     )
     assert "units: " in done.stdout
     assert "example: " in done.stdout
+    assert "--upstream cloud.example:50052" in done.stdout
+
+
+def test_an_upstream_is_optional() -> None:
+    assert config().upstream is None
+    assert config("--upstream", "cloud.example:50051").upstream == "cloud.example:50051"
+    assert config("--upstream", "[::1]:1").upstream == "[::1]:1"
+
+
+def test_the_upstream_is_told_at_the_start_and_missed_when_it_is_not_there() -> None:
+    import socket
+
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        upstream = f"127.0.0.1:{unused.getsockname()[1]}"
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mec_server", "--listen", "127.0.0.1:0", "--upstream", upstream],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with server:
+            assert server.stdout is not None
+            assert server.stderr is not None
+            assert server.stdout.readline().endswith(f", upstream {upstream}\n")
+            assert server.stderr.readline() == (
+                f"mec-server: warning: the upstream {upstream} does not answer yet; is mec-server "
+                "running there?\n"
+            )
+            server.terminate()
+        assert server.returncode == 0
 
 
 def test_an_address_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

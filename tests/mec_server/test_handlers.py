@@ -27,8 +27,10 @@ from dds.session.messages import (
 )
 from dds.session.timing import Timing
 from dds.session.upload import ModelHeader, ModelReceipt
+from mec_server.chaining import Boundary
 from mec_server.config import Limits, ServerConfig
-from mec_server.errors import Busy, LeaseRefused, UnknownModel
+from mec_server.errors import Busy, LeaseRefused, NoUpstream, TooLate, UnknownModel
+from mec_server.executor import Execution
 from mec_server.handlers import Handlers
 
 CORE = ReferenceCore("core", 1e10, 1e10, 0.0, slowdown=1e-6)
@@ -230,5 +232,159 @@ def test_a_closed_server_refuses_everybody() -> None:
         late = Seat(handlers, "late")
         assert late.lease == ""
         assert "shutting down" in late.heard[-1].message
+
+    serve(scene)
+
+
+class Behind:
+    """An upstream: other handlers, called without a network; what it sends shall arrive."""
+
+    def __init__(self, handlers: Handlers) -> None:
+        self.handlers = handlers
+        self.clock = 0.0
+        self.sent: list[set[str]] = []
+        self.open = asyncio.Event()
+        self.open.set()
+
+    async def boundary(self, lease: str, digest: str, *, timeout: float) -> Boundary:
+        assert timeout > 0.0
+        model = self.handlers.model(digest, lease)
+        inputs, outputs = ([spec.name for spec in specs] for specs in (model.inputs, model.outputs))
+        return Boundary(tuple(inputs), tuple(outputs))
+
+    async def infer(
+        self, lease: str, digest: str, inputs: Any, wanted: tuple[str, ...], *, timeout: float
+    ) -> Execution:
+        self.sent.append(set(inputs))
+        await self.open.wait()
+        done = await self.handlers.infer(lease, digest, inputs, wanted, timeout=timeout)
+        # The call takes a second on top of what it says.
+        self.clock += done.wall + 1.0
+        return done
+
+
+def summing_model() -> bytes:
+    names = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in listed]
+        for listed in (["three", "aside"], ["sum"])
+    ]
+    graph = helper.make_graph([helper.make_node("Add", ["three", "aside"], ["sum"])], "s", *names)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    return bytes(model.SerializeToString())
+
+
+SECOND = summing_model()
+THEN = hashlib.sha256(SECOND).hexdigest()
+BOTH = {**X, "aside": np.array([10.0, 20.0], np.float32)}
+
+
+def chain(scene: Callable[[Seat, Behind, Callable[..., Any]], Any], **limits: Any) -> None:
+    """Play with a client of two servers; its call runs both models."""
+
+    async def play(cloud: Handlers) -> None:
+        behind = Behind(cloud)
+        edge = Handlers(config(**limits), behind, clock=lambda: behind.clock)
+        timers = asyncio.create_task(edge.keep_time())
+        try:
+            near, far = Seat(edge), Seat(cloud)
+            await near.upload()
+            await far.upload(SECOND, THEN)
+            await near.buy()
+            await far.buy()
+
+            async def call(inputs: Any = BOTH, wanted: tuple[str, ...] = (), **how: Any) -> Any:
+                payer = {"then": THEN, "then_lease": far.lease, **how}
+                return await edge.infer_chained(near.lease, DIGEST, inputs, wanted, **payer)
+
+            await scene(near, behind, call)
+        finally:
+            timers.cancel()
+            edge.refuse_all()
+            edge.close()
+
+    serve(play)
+
+
+def test_the_next_part_runs_on_what_this_one_makes_and_what_passes_by() -> None:
+    async def scene(_: Seat, behind: Behind, call: Callable[..., Any]) -> None:
+        done = await call()
+        assert {name: array.tolist() for name, array in done.outputs.items()} == {
+            "two": [2.0, 4.0],
+            "sum": [13.0, 26.0],
+        }
+        assert behind.sent == [{"three", "aside"}]
+        assert done.network == pytest.approx(1.0)
+        assert done.own.paced == pytest.approx(1e-6 * done.own.cpu / 1.5)
+        assert done.then.paced == pytest.approx(1e-6 * done.then.cpu / 1.5)
+        only = await call(wanted=("three", "sum"))
+        assert list(only.outputs) == ["three", "sum"]
+
+    chain(scene)
+
+
+def test_nothing_runs_before_the_tensors_of_both_parts_are_there() -> None:
+    async def scene(_: Seat, behind: Behind, call: Callable[..., Any]) -> None:
+        for inputs, wanted, complaint in (
+            (X, (), "'aside' is missing"),
+            ({"aside": BOTH["aside"]}, (), "'x' is missing"),
+            ({**BOTH, "more": X["x"]}, (), "'more' is read by neither"),
+            (BOTH, ("none",), "'none' is not one of the two parts'"),
+        ):
+            with pytest.raises(InvalidInput, match=complaint):
+                await call(inputs, wanted)
+        with pytest.raises(UnknownModel):
+            await call(then="0" * 64)
+        with pytest.raises(LeaseRefused):
+            await call(then_lease="nobody")
+        assert behind.sent == []
+
+    chain(scene)
+
+
+def test_a_lease_has_so_many_chains_under_way_and_its_queue_free_meanwhile() -> None:
+    async def scene(near: Seat, behind: Behind, call: Callable[..., Any]) -> None:
+        behind.open.clear()
+        under_way = [asyncio.create_task(call()) for _ in range(3)]
+        while len(behind.sent) < 3:
+            await asyncio.sleep(0)
+        with pytest.raises(Busy, match="3 chained calls are under way"):
+            await call()
+        alone = await near.handlers.infer(near.lease, DIGEST, X)
+        assert alone.outputs["two"].tolist() == [2.0, 4.0]
+        under_way[0].cancel()
+        await asyncio.gather(under_way[0], return_exceptions=True)
+        under_way.append(asyncio.create_task(call()))
+        behind.open.set()
+        for task in under_way[1:]:
+            assert list((await task).outputs) == ["two", "sum"]
+
+    chain(scene, queue=3)
+
+
+def test_a_deadline_that_passes_between_the_parts_ends_the_chain() -> None:
+    async def scene(_: Seat, behind: Behind, call: Callable[..., Any]) -> None:
+        ask = behind.boundary
+
+        async def slowly(lease: str, digest: str, *, timeout: float) -> Boundary:
+            behind.clock += 5.0
+            return await ask(lease, digest, timeout=timeout)
+
+        behind.boundary = slowly  # type: ignore[method-assign]
+        with pytest.raises(TooLate):
+            await call(timeout=4.0)
+        assert behind.sent == []
+        await call(timeout=6.0)
+
+    chain(scene)
+
+
+def test_without_an_upstream_there_is_no_next_part() -> None:
+    async def scene(handlers: Handlers) -> None:
+        seat = Seat(handlers)
+        await seat.upload()
+        await seat.buy()
+        with pytest.raises(NoUpstream, match="start it with --upstream HOST:PORT"):
+            await handlers.infer_chained(seat.lease, DIGEST, X, then=THEN, then_lease="x")
 
     serve(scene)
