@@ -104,9 +104,11 @@ def _in_words(event: Mapping[str, Any]) -> str:
             return f"cloud: {event['share']:g} cores at {event['price']:.4g} credits/s each"
         case "recut":
             return (
-                f"  the link has changed: now {_cut_in_words(event['after'])} "
-                f"(found in {event['microseconds']:.0f} µs)"
+                f"  from inference {event['index'] + 1} on, as the {event['because']} has changed: "
+                f"{_cut_in_words(event['after'])}"
             )
+        case "not recut":
+            return f"  the cut stays as it is: {event['because']}"
         case "inference":
             took, before, after = (
                 format_seconds(event[f"{which}latency_s"])

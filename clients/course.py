@@ -20,9 +20,9 @@ from clients.cloud import CloudShare
 from clients.offload import Offload
 from clients.planning import Placement
 from dds.costs.link import Link
-from dds.errors import InternalError
+from dds.errors import DdsError, InternalError
 
-__all__ = ["Course", "moved"]
+__all__ = ["Course", "Switch", "moved"]
 
 #: Bandwidths that differ by less than this factor are the same link to a planner.
 _LEAST_CHANGE = math.log(1.1)
@@ -37,19 +37,24 @@ def moved(before: Link, now: Link) -> bool:
     return any(a != b and abs(math.log(a / b)) > _LEAST_CHANGE for a, b in pairs)
 
 
-@dataclass(frozen=True)
-class _Change:
-    """A placement that is prepared; seconds: that choosing it took."""
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """From one placement to the next.
 
-    placement: Placement
+    before: None at first; why: what it was wanted for; seconds: that choosing took.
+    """
+
+    before: Placement | None
+    after: Placement
+    why: str
     seconds: float
 
 
 class Course:
     """What runs where from one inference to the next; an async context manager.
 
-    prepare: makes a placement ready in `offload`; recut: told of a switch: the placements before
-    and after, and the seconds that choosing took.
+    prepare: makes a placement ready in `offload`; switched: told once it is in force; kept: told
+    why it could not be made ready, where the one in force serves on.
     """
 
     def __init__(
@@ -57,17 +62,19 @@ class Course:
         offload: Offload,
         prepare: Callable[[Placement], Awaitable[None]],
         cloud: CloudShare | None,
-        recut: Callable[[Placement, Placement, float], None],
+        switched: Callable[[Switch], None],
+        kept: Callable[[DdsError], None],
         *,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._offload = offload
         self._prepare = prepare
         self._cloud = cloud
-        self._recut = recut
+        self._switched = switched
+        self._kept = kept
         self._clock = clock
-        self._wanted: Choose | None = None
-        self._change: asyncio.Task[_Change | None] | None = None
+        self._wanted: tuple[Choose, str] | None = None
+        self._change: asyncio.Task[Switch | None] | None = None
         self._leaving: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> Course:
@@ -82,28 +89,46 @@ class Course:
                 with suppress(asyncio.CancelledError, Exception):
                     await task
 
-    def want(self, choose: Choose) -> None:
+    def want(self, choose: Choose, why: str) -> None:
         """Choose anew as soon as what is being prepared is in force; the last wish counts."""
-        self._wanted = choose
+        self._wanted = choose, why
 
     async def follow(self, serves: Callable[[Placement], bool]) -> Placement:
-        """The placement of the next inference; waits only where the last one cannot serve it."""
+        """The placement of the next inference; waits only where the last one cannot serve it.
+
+        Raises what prevents it from being made ready then.
+        """
         while True:
             if self._change is None and self._wanted is not None:
-                choose, self._wanted = self._wanted, None
-                self._change = asyncio.create_task(self._make(choose))
+                self._change = asyncio.create_task(self._make(*self._wanted))
+                self._wanted = None
             force = self._offload.placement
             waits = force is None or not serves(force)
             if self._change is not None and (waits or self._change.done()):
-                change, self._change = await self._change, None
-                if change is not None:
-                    await self._switch(change)
+                change, self._change = self._change, None
+                await self._finish(change, waits=waits)
             elif waits or force is None:
                 raise InternalError("course.follow: nothing is wanted that can serve")
             else:
                 return force
 
-    async def _make(self, choose: Choose) -> _Change | None:
+    async def _finish(self, change: asyncio.Task[Switch | None], *, waits: bool) -> None:
+        """Put into force what was prepared, or go on without."""
+        try:
+            switch = await change
+        except DdsError as error:
+            if waits:
+                raise
+            self._kept(error)
+            return
+        if switch is not None:
+            await self._offload.switch()
+            self._switched(switch)
+            if self._cloud is not None and not switch.after.on_cloud:
+                # Nobody waits for it; it is over before the share is bought again.
+                self._leaving = asyncio.create_task(self._cloud.hold(wanted=False))
+
+    async def _make(self, choose: Choose, why: str) -> Switch | None:
         """Choose and prepare, unless it is what is in force."""
         began = self._clock()
         chosen = choose()
@@ -117,13 +142,4 @@ class Course:
                 await self._leaving
             await self._cloud.hold()
         await self._prepare(placement)
-        return _Change(placement, seconds)
-
-    async def _switch(self, change: _Change) -> None:
-        before = self._offload.placement
-        await self._offload.switch()
-        if before is not None:
-            self._recut(before, change.placement, change.seconds)
-        if self._cloud is not None and not change.placement.on_cloud:
-            # Nobody waits for it; it is over before the share is bought again.
-            self._leaving = asyncio.create_task(self._cloud.hold(wanted=False))
+        return Switch(force, placement, why, seconds)

@@ -13,7 +13,7 @@ from typing import Any
 from clients.adapting import LEAST_SAVING, saving
 from clients.cloud import CloudShare
 from clients.config import AgentConfig, Pause
-from clients.course import Course, moved
+from clients.course import Course, Switch, moved
 from clients.errors import CallFailed, MarketRefused
 from clients.link import ShapedLink
 from clients.logbook import Logbook
@@ -25,6 +25,7 @@ from clients.results import certificate, cut_summary, market_summary, placement_
 from clients.served import server_costs
 from clients.tiers import ThreeTiers
 from dds.costs.trace import Steady
+from dds.errors import DdsError
 from dds.market.client import Client
 from dds.session.answers import Settlement
 from dds.session.client import ClientSession
@@ -89,7 +90,7 @@ class Trade:
                 self._emit("uploaded", bytes=upload.bytes, known=upload.known)
 
             course = await stack.enter_async_context(
-                Course(offload, prepare, cloud, self._on_recut)
+                Course(offload, prepare, cloud, self._on_switch, self._on_kept)
             )
             result = await self._play_out(player, offload, course, cloud, terms, pause)
         return {**result, **self._log.latencies(self._strategy), **messages}
@@ -165,11 +166,11 @@ class Trade:
                 placement = options.placements[held.piece]
                 summary = self._summary(held, placement)
                 self._emit("allocated", **summary)
-                course.want(partial(_listed, placement))
+                course.want(partial(_listed, placement), "allocation")
             link = self._link.link
             if moved(planned, link):
                 planned = link
-                course.want(partial(self._best, player))
+                course.want(partial(self._best, player), "link")
             placement = await course.follow(partial(_served, share))
             index = log.count(strategy)
             if index == 0:
@@ -232,9 +233,16 @@ class Trade:
         if again:
             self._enter(player, client, options)
 
-    def _on_recut(self, before: Placement, after: Placement, seconds: float) -> None:
-        self._emit("recut", index=self._log.count(self._strategy), microseconds=1e6 * seconds,
-                   before=self._cut_summary(before), after=self._cut_summary(after))  # fmt: skip
+    def _on_switch(self, switch: Switch) -> None:
+        """Another placement is in force from the next inference on."""
+        if switch.before is not None:
+            self._emit("recut", index=self._log.count(self._strategy), because=switch.why,
+                       microseconds=1e6 * switch.seconds, before=self._cut_summary(switch.before),
+                       after=self._cut_summary(switch.after))  # fmt: skip
+
+    def _on_kept(self, error: DdsError) -> None:
+        """The placement in force serves on."""
+        self._emit("not recut", index=self._log.count(self._strategy), because=str(error))
 
     def _on_bid(self, post: Post, bid: Bid) -> None:
         question = post.question

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clients.cli import main
-from clients.config import AgentConfig
+from clients.config import AgentConfig, CloudConfig
 from clients.flags import build_parser, read_config
 from clients.slowdown import Slowdown
 from dds.costs import Link
@@ -63,6 +63,14 @@ def test_measuring_has_budgets_and_the_device_a_runtime() -> None:
         ("--max-share many", "--max-share"),
         ("--measure-cuts soon", "--measure-cuts"),
         ("--measure-there -1", "measure_there"),
+        ("--cloud-share 2", "--cloud-share: only with --tiers"),
+        ("--cloud c:1", "--cloud: only with --tiers"),
+        ("--tiers --cloud-rtt 5ms", "--cloud-rtt: only with --cloud"),
+        ("--tiers --cloud-share 0", "cloud.share is 0.0"),
+        ("--tiers --cloud-share many", "--cloud-share"),
+        ("--tiers --edge-cloud-uplink 0", "uplink"),
+        ("--tiers --strategy edge-only", "only strategy dds uses the cloud"),
+        ("--trace nowhere.csv", "--uplink: --trace says that already"),
     ],
 )
 def test_wrong_flags_are_one_line(
@@ -72,6 +80,56 @@ def test_wrong_flags_are_one_line(
         config(flags)
     assert main(f"{NEEDED} {flags}".split()) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_cloud_has_defaults_and_a_way_past_the_edge() -> None:
+    assert config().cloud is None
+    assert config("--tiers").cloud == CloudConfig(Link(6.25e6, 6.25e6, 0.02), 1.0, None)
+    made = config(
+        "--tiers --rtt 5ms --cloud-share 2.5 --edge-cloud-uplink 8 --edge-cloud-downlink 16 "
+        "--edge-cloud-rtt 10ms --cloud c:1"
+    )
+    assert made.cloud == CloudConfig(Link(1e6, 2e6, 0.01), 2.5, pytest.approx(0.015))
+    assert config("--tiers --cloud c:1 --cloud-rtt 7ms").cloud == CloudConfig(
+        Link(6.25e6, 6.25e6, 0.02), 1.0, 0.007
+    )
+
+
+class TestTraces:
+    needed = "--server s:1 --model zoo:squeezenet --trace"
+
+    def config(self, flags: str) -> AgentConfig:
+        return read_config(build_parser().parse_args(f"{self.needed} {flags}".split()))
+
+    def test_the_link_is_as_the_trace_begins(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.csv"
+        file.write_text("time_s,mbps\n0,8\n1,16\n")
+        made = self.config(f"{file} --rtt 20ms")
+        assert made.trace is not None
+        assert made.link == made.trace.at(0.0) == Link(1e6, 1e6, 0.02)
+        assert made.trace.at(1.5) == Link(2e6, 2e6, 0.02)
+
+    @pytest.mark.parametrize(
+        ("content", "says"),
+        [
+            (b"time_s,mbps\n0,x\n", "a.csv:2: mbps is 'x'"),
+            (b"\xff\xfe", "it is not UTF-8 text"),
+            (None, "cannot read"),
+        ],
+    )
+    def test_a_file_that_is_no_trace_is_one_line(
+        self, tmp_path: Path, content: bytes | None, says: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "a.csv"
+        if content is not None:
+            file.write_bytes(content)
+        assert main(f"{self.needed} {file}".split()) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert says in line
+
+    def test_bandwidths_come_from_somewhere(self) -> None:
+        with pytest.raises(InvalidInput, match="give both bandwidths, or a --trace"):
+            read_config(build_parser().parse_args(["--server=s:1", "--model=m", "--uplink=5"]))
 
 
 @pytest.mark.parametrize("model", ["zoo:nothing", "missing.onnx"])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from clients.config import CloudConfig
-from clients.course import Course, moved
+from clients.course import Course, Switch, moved
 from clients.errors import CallFailed
 from clients.link import ShapedLink
 from clients.offload import Leases, Offload, Servers
@@ -250,14 +250,20 @@ class Story:
         async def prepare(placement: Placement) -> None:
             await world.offload.prepare(placement, LEASES, INPUTS)
 
-        def recut(before: Placement, after: Placement, seconds: float) -> None:
-            assert seconds >= 0.0
-            self.told.append((len(before.first.on_device), len(after.first.on_device)))
+        def switched(switch: Switch) -> None:
+            assert switch.seconds >= 0.0
+            assert switch.why == "wish"
+            if switch.before is not None:
+                kept = [len(p.first.on_device) for p in (switch.before, switch.after)]
+                self.told.append((kept[0], kept[1]))
 
-        self.course = Course(world.offload, prepare, None, recut)
+        self.errors: list[str] = []
+        self.course = Course(
+            world.offload, prepare, None, switched, lambda error: self.errors.append(str(error))
+        )
 
     def want(self, placement: Placement) -> None:
-        self.course.want(lambda: lambda: placement)
+        self.course.want(lambda: lambda: placement, "wish")
 
     async def follow(self, *, edge: bool = True) -> Placement:
         return await self.course.follow(lambda placement: edge or not placement.on_edge)
@@ -312,6 +318,27 @@ def test_the_last_wish_counts_and_an_inference_that_nothing_can_serve_waits() ->
             assert story.told == [(2, 1), (1, 3)]
             await world.infer()
             assert world.edge.calls == 0
+
+    asyncio.run(asyncio.wait_for(story(), 60.0))
+
+
+def test_what_cannot_be_made_ready_is_told_and_the_old_one_serves_on() -> None:
+    async def story() -> None:
+        world = World()
+        story = Story(world)
+        async with world.offload, story.course:
+            story.want(place(2, 3))
+            await story.follow()
+            world.edge.fails = True
+            story.want(place(1, 3))
+            while not story.errors:
+                assert (await story.follow()).same(place(2, 3))
+                await world.infer()
+            assert story.errors == ["no room"]
+            # Where nothing serves meanwhile, nobody can go on.
+            story.want(place(0, 3))
+            with pytest.raises(CallFailed, match="no room"):
+                await story.course.follow(lambda _: False)
 
     asyncio.run(asyncio.wait_for(story(), 60.0))
 

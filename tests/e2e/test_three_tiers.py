@@ -165,6 +165,7 @@ def test_a_link_that_drops_changes_the_cut_and_no_inference_fails(
     assert recuts[0]["before"]["operators_on_device"] == 1
     assert kept[0] >= 4
     assert kept[-1] == 1
+    assert all(event["because"] == "link" for event in recuts)
     assert all(event["microseconds"] > 0.0 for event in recuts)
 
 
