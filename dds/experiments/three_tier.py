@@ -41,6 +41,8 @@ __all__ = ["MARKETS", "NETWORKS", "REPORTED", "Cell", "Setting", "Summary", "run
 REPORTED = 0.2081
 #: Relative difference below which two latencies are the same but for rounding.
 SAME = 1e-9
+#: Cores; as for markets.
+_LEAST = 1e-100
 #: Every client's w, credits/s per s.  The scale is free where the price clears the market.
 VALUE_OF_TIME = 1.0
 
@@ -95,8 +97,8 @@ class Setting:
             raise InvalidInput(f"models are {', '.join(self.models) or 'none'}; name each once")
         for name in ("cloud_share", "capacity", "max_share"):
             cores = getattr(self, name)
-            if not 0.0 < cores < math.inf:
-                raise InvalidInput(f"{name} is {cores!r}; need a finite number of cores > 0")
+            if not _LEAST <= cores <= 1.0 / _LEAST:
+                raise InvalidInput(f"{name} is {cores!r}; need cores from 1e-100 to 1e+100")
         if self.max_share > self.capacity:
             raise InvalidInput(
                 f"max_share {self.max_share:g} is above the capacity of {self.capacity:g} cores"

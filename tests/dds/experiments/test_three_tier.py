@@ -165,6 +165,7 @@ def test_a_tie_is_called_a_tie_in_the_rows() -> None:
         ({"capacity": 2.0}, "max_share 4 is above the capacity of 2"),
         ({"max_share": -1.0}, "max_share"),
         ({"cloud_share": math.nan}, "cloud_share"),
+        ({"cloud_share": 1e-320}, "cloud_share"),
         ({"markets": {"light": 0}}, "light has 0 clients"),
         ({"direct_rtt": -1.0}, "rtt"),
         ({"models": ("lenet",)}, "lenet"),
