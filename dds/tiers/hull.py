@@ -122,6 +122,10 @@ class TierHull:
         """Both cuts by one minimum cut of two copies."""
         return joint_cuts(self.graph, self.times, question, most, self.engine)
 
+    def edge_seconds(self, cut: Cut) -> float:
+        """We(S): in the hull of edge and cloud, what the edge takes is the local time."""
+        return cut.local_time
+
     def works(self, first: Cut, second: Cut) -> tuple[float, float] | None:
         """Looked up where both cuts are of the hulls."""
         try:

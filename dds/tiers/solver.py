@@ -186,6 +186,10 @@ class CutSearch:
         times, share, link = self.times, question.cloud.share, without_rtt(link)
         return min_cut(self.graph, times.device, times.cloud, link, share, engine=self.engine)
 
+    def edge_seconds(self, cut: Cut) -> float:
+        """We(S)."""
+        return float(self.times.edge[list(cut.on_device)].sum())
+
     def works(self, first: Cut, second: Cut) -> tuple[float, float] | None:
         """(We(S2 - S1), Wc(V - S2)), or None."""
         return works_of(self.times, first, second)

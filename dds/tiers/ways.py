@@ -8,13 +8,14 @@ S2, because We(S2 - S1) = We(V - S1) + We(S2) - We(V):
 
 with x = 1/f and y = 1/fc.  Each bracket is minimised on its own, as a two-tier cut; both
 together are a bound from below on every plan that uses three tiers, and the best such plan when
-they come out nested.  Only when they do not, and the bound is below what every other way of using
-the tiers costs, both are searched together (:mod:`dds.tiers.joint`).
+they come out nested.  Where they do not, a bound is sought at other x, see :func:`_may_pay`.  Only
+when every such bound is below what all other ways of using the tiers cost, both are searched
+together (:mod:`dds.tiers.joint`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dds.costs.link import Link
@@ -75,6 +76,10 @@ class Search(Protocol):
         """S1 within S2 of least near and far cost together, if that is below `most`, s."""
         ...
 
+    def edge_seconds(self, cut: Cut) -> float:
+        """We(S) of what a cut of edge and cloud keeps, core s."""
+        ...
+
     def works(self, first: Cut, second: Cut) -> tuple[float, float] | None:
         """What :func:`dds.tiers.plan.works_of` says of these cuts."""
         ...
@@ -98,7 +103,7 @@ class _Way:
 
 def best_plan(search: Search, question: Question) -> TierPlan:
     """The plan of least T~, exact to about 1e-12 of itself."""
-    links, x, cloud = question.links, question.x, question.cloud
+    links, x = question.links, question.x
     ways = _edge_idle(search, question)
     if question.idle:
         return _plan(search, question, min(ways, key=_cost))
@@ -106,16 +111,71 @@ def best_plan(search: Search, question: Question) -> TierPlan:
     to_edge = near.base_latency + x * near.server_work + links.device_edge.rtt + question.edge_rent
     ways.append(_Way(to_edge, _cut(near), search.everything))
     best = min(ways, key=_cost)
-    to_cloud = far.base_latency + far.server_work / cloud.share + links.edge_cloud.rtt
-    counted_twice = x * search.times.edge_total * (1.0 + _ROUNDING)
-    bound = to_edge + (to_cloud - counted_twice) + question.cloud_rent
-    if best.cost == 0.0 or best.cost * _LOWER <= bound:
+    bound = _bound(search, question, near, far)
+    if best.cost == 0.0 or best.cost * _LOWER <= bound.value:
         return _plan(search, question, best)
-    both = _Way(bound, _cut(near), _cut(far))
+    both = _Way(bound.value, _cut(near), _cut(far))
     if search.works(both.first, both.second) is None:
-        both = _Way(bound, *search.joint(question, best.cost))
+        if not _may_pay(search, question, bound, best.cost * _LOWER):
+            return _plan(search, question, best)
+        both = _Way(bound.value, *search.joint(question, best.cost))
     plan = _plan(search, question, both)
     return plan if question.cost(plan) < best.cost else _plan(search, question, best)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """At an edge of x, no plan on three tiers costs less than `value`, s: that of near and far."""
+
+    x: float
+    value: float
+    near: Piece
+    far: Piece
+
+    def slope(self, search: Search) -> float:
+        """Core s by which the bound grows with x."""
+        kept = search.edge_seconds(_cut(self.far))
+        return self.near.server_work + kept - search.times.edge_total
+
+
+def _bound(search: Search, question: Question, near: Piece, far: Piece) -> _Bound:
+    """Of the cuts that are best at the question's x."""
+    links, x = question.links, question.x
+    value = near.base_latency + x * near.server_work + links.device_edge.rtt + question.edge_rent
+    value += far.base_latency + far.server_work / question.cloud.share + links.edge_cloud.rtt
+    value += question.cloud_rent - x * search.times.edge_total * (1.0 + _ROUNDING)
+    return _Bound(x, value, near, far)
+
+
+def _may_pay(search: Search, question: Question, last: _Bound, enough: float) -> bool:
+    """Whether a plan on three tiers might cost less than `enough`, s; last: the bound at x.
+
+    A faster edge makes no plan dearer, so a bound at any x' <= x holds at x too.  Both brackets are
+    minima of lines in x', so their sum less x' We(V) is concave: the x' to try next is where the
+    tangents on either side of its maximum meet.
+    """
+    first = _bound_at(search, question, 0.0)
+    while first.value < enough:
+        up, down = first.slope(search), last.slope(search)
+        if up <= 0.0 or down >= 0.0:
+            return True  # the greatest bound is at an end, and known
+        ahead = (last.value - down * (last.x - first.x) - first.value) / (up - down)
+        x = first.x + ahead
+        if not first.x < x < last.x or first.value + up * ahead < enough:
+            return True
+        between = _bound_at(search, question, x)
+        if between.value >= enough:
+            return False
+        if between.slope(search) > 0.0:
+            first = between
+        else:
+            last = between
+    return False
+
+
+def _bound_at(search: Search, question: Question, x: float) -> _Bound:
+    faster = replace(question, x=x)
+    return _bound(search, faster, search.near(faster), search.far(faster))
 
 
 def _edge_idle(search: Search, question: Question) -> list[_Way]:

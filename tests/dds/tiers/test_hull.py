@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dds import InvalidInput, Link, Offer, TierLinks, three_tier, tier_frontier, tier_hull
+from dds import DEVICES, InvalidInput, Link, Offer, TierLinks, three_tier, tier_frontier, tier_hull
 from dds.model.importer import load_model
 from dds.model.zoo import NAMES, topology
 from dds.testing import graphs, operator_times
 from dds.testing.tiers import assert_plan, cheapest_plan, offers, tier_links
+from dds.tiers import hull
 
 
 @st.composite
@@ -56,6 +57,21 @@ def test_on_real_models_plan_and_frontier_are_those_of_a_search(name) -> None:
     searched = tier_frontier(graph, *seconds, links, cloud_offer=cloud).frontier
     for share in (1e-4, 0.1, 1.0, 10.0, 1e4):
         assert math.isclose(frontier.latency(share), searched.latency(share), rel_tol=1e-11)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "resnet50", "vgg19"])
+def test_on_real_models_bounds_leave_little_to_search_in_one(name, monkeypatch) -> None:
+    """Of these 300 links, the bound at the share alone leaves 81 to 119."""
+    graph = load_model(topology(name))
+    tiers = (DEVICES[n] for n in ("raspberry-pi-3b", "edge-core", "cloud-gpu"))
+    found = tier_hull(graph, *tiers)
+    joint, original = [], hull.joint_cuts
+    monkeypatch.setattr(hull, "joint_cuts", lambda *a: joint.append(a) or original(*a))
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        links = TierLinks(*(Link(*(10.0 ** rng.uniform(4, 8, 2)), 0.02) for _ in range(3)))
+        found.plan(links, edge_offer=Offer(float(10.0 ** rng.uniform(-2, 1))))
+    assert len(joint) <= 3
 
 
 def test_a_link_outside_the_box_and_a_hull_that_is_not_complete_are_refused() -> None:

@@ -120,7 +120,7 @@ def test_no_plan_is_cheaper_in_500_random_graphs_of_up_to_9_operators(monkeypatc
             (bool(plan.on_device), bool(plan.on_edge), bool(plan.on_cloud(graph)), plan.direct)
         )
     # Every way to use the tiers was the best one for somebody, and so was the joint search.
-    assert len(joint) > 20
+    assert len(joint) > 10
     assert len(used) == 9
     # (7 sets of tiers, two of them by either path)
 
