@@ -33,6 +33,8 @@ _MOST_BOUNDARIES = 256
 #: A restarted upstream is found again within so many ms.
 _LONGEST_BACKOFF_MS = 2000
 _SILENT = "the upstream does not answer; try again later"
+#: What gRPC says in place of a status that it has lost.
+_LOST = "Internal error from Core"
 _MILLISECONDS = re.compile("[0-9]{1,9}")
 #: Metadata that concerns the server a call is for.
 _PASSED = frozenset({tensors.LEASE_KEY, tensors.THEN_LEASE_KEY})
@@ -122,17 +124,19 @@ class Upstream:
                 metadata=((tensors.LEASE_KEY, lease),),
             )
         except grpc.aio.AioRpcError as error:
-            text, pause = f"upstream: {_details(error)}", _pushback(error)
-            raise UpstreamFailed(error.code().name, text, pause) from error
+            code, text = _status(error)
+            raise UpstreamFailed(code.name, f"upstream: {text}", _pushback(error)) from error
 
-    def call(
-        self, method: str, requests: AsyncIterator[bytes], metadata: Metadata, timeout: float | None
-    ) -> Any:
-        """A call of any method: serialised messages in, serialised messages out.
+    def pass_on(self, method: str, message: bytes, **how: Any) -> Any:
+        """A call of any method that takes one message: serialised there and back.
 
-        On the wire a single message is a stream of one, so this serves unary methods, too.
+        To the wire a single answer is a stream of one.  how: timeout and metadata.
         """
-        return self._channel.stream_stream(method)(requests, timeout=timeout, metadata=metadata)
+        return self._channel.unary_stream(method)(message, **how)
+
+    def pass_stream(self, method: str, messages: AsyncIterator[bytes], **how: Any) -> Any:
+        """The same of any method that takes a stream of messages."""
+        return self._channel.stream_stream(method)(messages, **how)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -165,17 +169,24 @@ class Relay(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 raise NoUpstream
         except DdsError as error:
             return _refusal(error)
-        endless = handler.request_streaming and handler.response_streaming
-        upload = handler.request_streaming and not handler.response_streaming
-        return self._passing(self._upstream, details.method, metadata, endless, upload)
+        return self._passing(self._upstream, handler, details.method, metadata)
 
-    def _passing(
-        self, upstream: Upstream, method: str, metadata: Metadata, endless: bool, upload: bool
-    ) -> Any:
+    def _passing(self, upstream: Upstream, own: Any, method: str, metadata: Metadata) -> Any:
+        """A handler that passes calls on; own: the one this server has for that method."""
+        endless = own.request_streaming and own.response_streaming
+
         async def pass_on(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-            # The generator starts when gRPC asks for the first message, and then there is a call.
-            sent = _header_first(requests, context, lambda: call) if upload else requests
-            call = upstream.call(method, sent, metadata, context.time_remaining())
+            how = {"timeout": context.time_remaining(), "metadata": metadata}
+            # Nothing ends this call before the caller has written to it: see _status.
+            first = await _first(requests)
+            if not own.request_streaming:
+                call = upstream.pass_on(method, first or b"", **how)
+            elif endless:
+                call = upstream.pass_stream(method, _with(first, requests), **how)
+            else:
+                # It is asked for its first message when there is a call.
+                upload = _upload(first, requests, context, lambda: call)
+                call = upstream.pass_stream(method, upload, **how)
             if endless:
                 self._streams.add(call)
             try:
@@ -184,7 +195,7 @@ class Relay(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             except grpc.aio.AioRpcError as error:
                 if pause := _trailers(error):
                     context.set_trailing_metadata(pause)
-                await context.abort(error.code(), _details(error))
+                await context.abort(*_status(error))
             except asyncio.CancelledError:
                 if not (endless and self._ended):
                     raise
@@ -217,40 +228,59 @@ def _onwards(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[int, Metadata
     return hops, (*passed, (tensors.HOPS_KEY, str(hops - 1)))
 
 
-async def _header_first(
-    requests: AsyncIterator[bytes], context: Any, call: Callable[[], Any]
+async def _first(messages: AsyncIterator[bytes]) -> bytes | None:
+    async for message in messages:
+        return message
+    return None
+
+
+async def _with(first: bytes | None, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if first is not None:
+        yield first
+    async for message in rest:
+        yield message
+
+
+async def _upload(
+    header: bytes | None, chunks: AsyncIterator[bytes], context: Any, call: Callable[[], Any]
 ) -> AsyncIterator[bytes]:
     """An upload, of which nothing but the header is sent before the upstream wants the rest.
 
-    That spares the link what the upstream has or refuses.  Besides, gRPC forgets the status of a
-    call that ended while something was being written to it (github.com/grpc/grpc/issues/36066).
+    That spares the link what the upstream has or refuses.
     """
-    async for header in requests:
-        yield header
-        break
-    else:
+    if header is None:
         return
+    yield header
     if tensors.WANTED_KEY in dict(await call().initial_metadata()):
         await context.send_initial_metadata(((tensors.WANTED_KEY, "1"),))
-        async for chunk in requests:
+        async for chunk in chunks:
             yield chunk
     else:
+        # Its status is on the way.
         await call().code()
 
 
 def _refusal(error: DdsError) -> Any:
     """A handler that only refuses."""
 
-    async def refuse(_requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+    async def refuse(requests: AsyncIterator[bytes], context: Any) -> None:
+        await _first(requests)
         await context.abort(grpc.StatusCode[error.status], str(error))
-        yield b""
 
     return grpc.stream_stream_rpc_method_handler(refuse)
 
 
-def _details(error: grpc.aio.AioRpcError) -> str:
-    """What the upstream said; when nobody answered, gRPC says the address instead."""
-    return _SILENT if error.code() is grpc.StatusCode.UNAVAILABLE else str(error.details())
+def _status(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str]:
+    """What the upstream said; when nobody answered, gRPC says the address instead.
+
+    gRPC forgets the status of a call that ends while something is written to it
+    (github.com/grpc/grpc/issues/36066).  Care is taken that this happens only to streams that
+    break in the middle.
+    """
+    lost = (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, _LOST)
+    if lost or error.code() is grpc.StatusCode.UNAVAILABLE:
+        return grpc.StatusCode.UNAVAILABLE, _SILENT
+    return error.code(), error.details() or ""
 
 
 def _trailers(error: grpc.aio.AioRpcError) -> Metadata:
