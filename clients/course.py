@@ -27,7 +27,7 @@ __all__ = ["Course", "Switch", "moved"]
 #: Bandwidths that differ by less than this factor are the same link to a planner.
 _LEAST_CHANGE = math.log(1.1)
 
-#: Chooses a placement; what it returns is worked out when called.
+#: Chooses a placement, on another thread; what it returns is worked out when called.
 Choose = Callable[[], Callable[[], Placement]]
 
 
@@ -112,6 +112,13 @@ class Course:
             else:
                 return force
 
+    def _choose(self, choose: Choose) -> tuple[Placement, float]:
+        """A placement, and the seconds that choosing it took; listing it takes longer."""
+        began = self._clock()
+        chosen = choose()
+        seconds = self._clock() - began
+        return chosen(), seconds
+
     async def _finish(self, change: asyncio.Task[Switch | None], *, waits: bool) -> None:
         """Put into force what was prepared, or go on without."""
         try:
@@ -130,10 +137,7 @@ class Course:
 
     async def _make(self, choose: Choose, why: str) -> Switch | None:
         """Choose and prepare, unless it is what is in force."""
-        began = self._clock()
-        chosen = choose()
-        seconds = self._clock() - began
-        placement = await asyncio.to_thread(chosen)
+        placement, seconds = await asyncio.to_thread(self._choose, choose)
         force = self._offload.placement
         if force is not None and placement.same(force):
             return None

@@ -164,11 +164,8 @@ class Offload:
         The device part is run once on the inputs, unpaced: the first run of a session costs more
         than those that a device at work makes.  What is in force stays so until :meth:`switch`.
         """
-        split = asyncio.to_thread(
-            split_tiers,
-            *(self._model, self._graph, placement.first.on_device, placement.second.on_device),
-        )
-        parts = await split
+        cuts = placement.first.on_device, placement.second.on_device
+        parts = await asyncio.to_thread(split_tiers, self._model, self._graph, *cuts)
         runner = None
         try:
             if parts.device.model is not None:

@@ -104,7 +104,8 @@ class TwoTiers:
 
     def options(self, link: Link, learned: Correction) -> Options:
         """Every placement that is best at some share."""
-        costs = replace(self.costs, link=link)
+        # What the costs keep of the fused graph is worth keeping.
+        costs = self.costs if link == self.costs.link else replace(self.costs, link=link)
         pieces = (
             (costs.everything_on_server(learned),)
             if self.all_there

@@ -24,6 +24,7 @@ from clients.prepare import Prepared
 from clients.results import certificate, cut_summary, market_summary, placement_summary
 from clients.served import server_costs
 from clients.tiers import ThreeTiers
+from dds.costs.link import Link
 from dds.costs.trace import Steady
 from dds.errors import DdsError
 from dds.market.client import Client
@@ -56,8 +57,9 @@ class Trade:
         self._servers = servers
         self._log = log
         self._link = ShapedLink(config.trace or Steady(config.link))
-        #: Costs by revision: what an epoch plays may be older than the newest.
-        self._played: dict[int, tuple[Client, Options]] = {}
+        #: Costs, and the link they are of, by revision: what an epoch plays may be older than the
+        #: newest.
+        self._played: dict[int, tuple[Client, Options, Link]] = {}
 
     async def run(self, pause: Pause) -> dict[str, Any]:
         """Join, play, infer and leave; pauses before inferring and leaving."""
@@ -143,7 +145,7 @@ class Trade:
     def _enter(self, player: Player, client: Client, options: Options) -> None:
         """Enter the game with these costs, or another one with new costs."""
         player.update(client)
-        self._played[player.session.revision] = client, options
+        self._played[player.session.revision] = client, options, self._link.link
 
     async def _play_out(
         self,
@@ -156,13 +158,13 @@ class Trade:
     ) -> dict[str, Any]:
         """Upload and infer at the allocation in force, which may change on the way."""
         strategy, log, wanted = self._strategy, self._log, self._config.inferences
-        epoch, planned = -1, self._link.link
+        epoch = -1
         while True:
             held = _holding(player)
             share = held.allocation.share
-            client, options = self._played[held.allocation.revision]
+            client, options, link = self._played[held.allocation.revision]
             if held.allocation.epoch != epoch:
-                epoch = held.allocation.epoch
+                epoch, planned = held.allocation.epoch, link
                 placement = options.placements[held.piece]
                 summary = self._summary(held, placement)
                 self._emit("allocated", **summary)

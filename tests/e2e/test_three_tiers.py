@@ -79,6 +79,8 @@ def play(start: Callable[..., Any], model: str, tmp_path: Path) -> Callable[...,
     return begin
 
 
+#: Inferences over a trace, and a round trip that spreads them over it on any machine.
+MANY, FAR_AWAY = 40, ("--rtt", "100ms")
 STEADY = ("--uplink", "8", "--downlink", "8")
 SLOW_HOP = ("--edge-cloud-uplink", "0.4", "--edge-cloud-downlink", "0.4", "--edge-cloud-rtt", "6ms")
 FAST_HOP = ("--edge-cloud-uplink", "1000", "--edge-cloud-downlink", "1000")
@@ -148,13 +150,13 @@ def test_a_link_that_drops_changes_the_cut_and_no_inference_fails(
 ) -> None:
     edge, _ = tiers()
     trace = tmp_path / "drop.csv"
-    # Half of the time, 12 kB would take four seconds.
-    trace.write_text("time_s,mbps\n0,8\n2,0.025\n8,8\n30,8\n")
-    told = play(edge, "--trace", str(trace), *SLOW_HOP, "--inferences", "40", "--one-game").until(
-        "done"
-    )
+    # For six seconds, 12 kB would take four.
+    trace.write_text("time_s,mbps\n0,8\n1,0.025\n7,8\n30,8\n")
+    told = play(
+        edge, "--trace", str(trace), *FAR_AWAY, *SLOW_HOP, "--inferences", str(MANY), "--one-game"
+    ).until("done")
     inferences = [event for event in told if event["event"] == "inference"]
-    assert [event["index"] for event in inferences] == list(range(40))
+    assert [event["index"] for event in inferences] == list(range(MANY))
     assert result(told)["max_abs_difference"] == 0.0
     recuts = [event for event in told if event["event"] == "recut"]
     kept = [event["after"]["operators_on_device"] for event in recuts]
@@ -172,16 +174,16 @@ def test_two_tiers_follow_a_trace_as_well(
     flat = ("--tariff", "flat", "--price", "0.01", "--capacity", "8", *EXACT)
     _, address = serve(*flat)
     trace = tmp_path / "drop.csv"
-    trace.write_text("time_s,uplink_mbps,downlink_mbps\n0,8,8\n2,0.025,8\n8,8,8\n30,8,8\n")
+    trace.write_text("time_s,uplink_mbps,downlink_mbps\n0,8,8\n1,0.025,8\n7,8,8\n30,8,8\n")
     told = start(
         *("clients", "--json", "--server", address, "--model", model, "--device-slowdown", DEVICE),
-        *("--value-of-time", "10", "--max-share", "1", "--trace", str(trace), "--rtt", "4ms"),
-        *("--inferences", "40", "--one-game", "--cache", str(tmp_path), *EXACT),
+        *("--value-of-time", "10", "--max-share", "1", "--trace", str(trace), *FAR_AWAY),
+        *("--inferences", str(MANY), "--one-game", "--cache", str(tmp_path), *EXACT),
     ).until("done")
     kept = [e["after"]["operators_on_device"] for e in told if e["event"] == "recut"]
     assert kept[0] >= 4
     assert 1 in kept[1:]
-    assert sum(event["event"] == "inference" for event in told) == 40
+    assert sum(event["event"] == "inference" for event in told) == MANY
     assert result(told)["max_abs_difference"] == 0.0
 
 
