@@ -103,7 +103,9 @@ class Handlers:
             self._changed.clear()
             if nap > 0.0:
                 try:
-                    await asyncio.wait_for(self._changed.wait(), nap)
+                    # Not wait_for, which forgets a cancellation that comes with the change.
+                    async with asyncio.timeout(nap):
+                        await self._changed.wait()
                     continue
                 except TimeoutError:
                     pass
