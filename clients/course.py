@@ -127,13 +127,14 @@ class Course:
             if waits:
                 raise
             self._kept(error)
-            return
-        if switch is not None:
-            await self._offload.switch()
-            self._switched(switch)
-            if self._cloud is not None and not switch.after.on_cloud:
-                # Nobody waits for it; it is over before the share is bought again.
-                self._leaving = asyncio.create_task(self._cloud.hold(wanted=False))
+        else:
+            if switch is not None:
+                await self._offload.switch()
+                self._switched(switch)
+        force = self._offload.placement
+        if self._cloud is not None and force is not None and not force.on_cloud:
+            # Nobody waits for it; it is over before the share is bought again.
+            self._leaving = asyncio.create_task(self._cloud.hold(wanted=False))
 
     async def _make(self, choose: Choose, why: str) -> Switch | None:
         """Choose and prepare, unless it is what is in force."""
