@@ -45,7 +45,7 @@ class Player:
         self._server = server
         self._on_bid = on_bid
         self._clock = clock
-        self._outgoing: asyncio.Queue[ClientMessage] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[ClientMessage | None] = asyncio.Queue()
         self._changed = asyncio.Condition()
         self._bids: set[tuple[int, int]] = set()
 
@@ -129,21 +129,19 @@ class Player:
     async def _read(self) -> None:
         """Read the stream; open another when it breaks."""
         while not self.ended:
+            queue = self._outgoing
             try:
-                async for message in self._server.play(self._queued()):
+                async for message in self._server.play(_until_none(queue)):
                     await self._receive(message)
             except CallFailed as error:
                 if error.status not in _BROKEN:
                     raise
+            finally:
+                queue.put_nowait(None)  # whoever sends on that stream must not wait for ever
             if not self.ended:
                 await asyncio.sleep(_RECONNECT)
                 self._outgoing = asyncio.Queue()
                 self._send(self.session.reconnected(self._clock()))
-
-    async def _queued(self) -> AsyncIterator[ClientMessage]:
-        queue = self._outgoing
-        while True:
-            yield await queue.get()
 
     async def _receive(self, message: ServerMessage) -> None:
         self.received += 1
@@ -167,3 +165,8 @@ class Player:
                 await self._notify()
             nap = _LONGEST_NAP if due is None else min(max(due - now, 0.01), _LONGEST_NAP)
             await asyncio.sleep(nap)
+
+
+async def _until_none(queue: asyncio.Queue[ClientMessage | None]) -> AsyncIterator[ClientMessage]:
+    while (message := await queue.get()) is not None:
+        yield message
