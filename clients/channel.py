@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import re
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -30,8 +29,6 @@ _MESSAGE_BYTES = 2**28
 _CONNECT, _SHORT, _MEASURING, _STREAM = 10.0, 10.0, 120.0, 600.0
 #: An upload may take `_SHORT` and as long as its bytes need at this rate, bytes/s.
 _SLOWEST_UPLOAD = 2e6
-#: A server may write anything; a pause of more digits is not a pause.
-_MILLISECONDS = re.compile("[0-9]{1,9}")
 
 T = TypeVar("T")
 
@@ -163,12 +160,5 @@ async def _reply(call: Awaitable[T]) -> T:
 def _failure(error: grpc.aio.AioRpcError) -> CallFailed:
     status = error.code().name
     text = f"the server answered {status}: {error.details()}"
-    return CallFailed(status, text, retry_after=_pushback(error))
-
-
-def _pushback(error: grpc.aio.AioRpcError) -> float | None:
-    """The seconds a busy server asks to wait; None where it does not say so."""
-    for key, value in error.trailing_metadata() or ():
-        if key == profiles.PUSHBACK_KEY and _MILLISECONDS.fullmatch(str(value)):
-            return int(value) / 1000.0
-    return None
+    pause = profiles.pushback_from_trailers(error.trailing_metadata())
+    return CallFailed(status, text, retry_after=pause)

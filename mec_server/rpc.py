@@ -44,8 +44,7 @@ T = TypeVar("T")
 
 async def _refuse(context: Any, error: DdsError) -> NoReturn:
     if isinstance(error, Busy | UpstreamFailed) and error.retry_after is not None:
-        wait = str(math.ceil(1000.0 * error.retry_after))
-        context.set_trailing_metadata(((profiles.PUSHBACK_KEY, wait),))
+        context.set_trailing_metadata(profiles.pushback_to_trailers(error.retry_after))
     await context.abort(grpc.StatusCode[error.status], str(error)[:_LONGEST_DETAILS])
     raise AssertionError("abort returned") from error
 

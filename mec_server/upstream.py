@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -35,7 +34,6 @@ _LONGEST_BACKOFF_MS = 2000
 _SILENT = "the upstream does not answer; try again later"
 #: What gRPC says in place of a status that it has lost.
 _LOST = "Internal error from Core"
-_MILLISECONDS = re.compile("[0-9]{1,9}")
 #: Metadata that concerns the server a call is for.
 _PASSED = frozenset({tensors.LEASE_KEY, tensors.THEN_LEASE_KEY})
 
@@ -125,7 +123,8 @@ class Upstream:
             )
         except grpc.aio.AioRpcError as error:
             code, text = _status(error)
-            raise UpstreamFailed(code.name, f"upstream: {text}", _pushback(error)) from error
+            pause = profiles.pushback_from_trailers(error.trailing_metadata())
+            raise UpstreamFailed(code.name, f"upstream: {text}", pause) from error
 
     def pass_on(self, method: str, message: bytes, **how: Any) -> Any:
         """A call of any method that takes one message: serialised there and back.
@@ -286,11 +285,3 @@ def _status(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str]:
 def _trailers(error: grpc.aio.AioRpcError) -> Metadata:
     given = error.trailing_metadata() or ()
     return tuple((key, value) for key, value in given if key == profiles.PUSHBACK_KEY)
-
-
-def _pushback(error: grpc.aio.AioRpcError) -> float | None:
-    """The seconds a busy upstream asks to wait; None where it does not say so."""
-    for _, value in _trailers(error):
-        if _MILLISECONDS.fullmatch(value):
-            return int(value) / 1000.0
-    return None

@@ -6,6 +6,10 @@ or InvalidInput names what is wrong.
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Iterable
+
 from dds.errors import InvalidInput
 from dds.profile.profile import Profile
 from dds.profile.runtime import Runtime
@@ -16,14 +20,31 @@ __all__ = [
     "PUSHBACK_KEY",
     "profile_from_proto",
     "profile_to_proto",
+    "pushback_from_trailers",
+    "pushback_to_trailers",
     "request_from_proto",
     "request_to_proto",
 ]
 
 #: Trailing metadata with which a gRPC server says after how many ms to ask again.
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
+#: A server may write anything; a pause of more digits is not a pause.
+_MILLISECONDS = re.compile("[0-9]{1,9}")
 #: Most characters of a fingerprint, a level of optimisation or a name.
 _LONGEST = 1000
+
+
+def pushback_to_trailers(seconds: float) -> tuple[tuple[str, str], ...]:
+    """The trailing metadata of a busy server that asks to wait so long."""
+    return ((PUSHBACK_KEY, str(math.ceil(1000.0 * seconds))),)
+
+
+def pushback_from_trailers(trailers: Iterable[tuple[str, str | bytes]] | None) -> float | None:
+    """The seconds a busy server asks to wait; None where it does not say so."""
+    for key, value in trailers or ():
+        if key == PUSHBACK_KEY and _MILLISECONDS.fullmatch(str(value)):
+            return int(value) / 1000.0
+    return None
 
 
 def request_to_proto(request: ProfileRequest) -> pb.ProfileModelRequest:

@@ -109,3 +109,16 @@ def test_what_no_measurement_gives_is_refused(changes, complaint: str) -> None:
 def test_a_request_names_a_digest(digest: str) -> None:
     with pytest.raises(InvalidInput, match=r"profile\.digest"):
         codec.request_from_proto(pb.ProfileModelRequest(digest=digest))
+
+
+@given(st.floats(0.0, 999_999.0))
+def test_a_pause_is_told_in_whole_milliseconds_and_never_shortened(wait: float) -> None:
+    told = codec.pushback_from_trailers(codec.pushback_to_trailers(wait))
+    assert told is not None
+    assert wait - 1e-9 <= told <= wait + 0.0011
+
+
+@pytest.mark.parametrize("value", ["-1", "", "1.5", "9" * 10, "٣", b"100"])
+def test_what_is_no_pause_is_none(value: str | bytes) -> None:
+    assert codec.pushback_from_trailers([("other", "5"), (codec.PUSHBACK_KEY, value)]) is None
+    assert codec.pushback_from_trailers(None) is None
