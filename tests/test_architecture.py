@@ -77,6 +77,7 @@ LAYERS = (
     ("tiers",),
     ("profile",),
     ("predict",),
+    ("parallel",),
     ("market",),
     ("dynamics", "online", "pool"),
     ("session",),

@@ -9,6 +9,7 @@ In reading order:
                  ``guard`` refuses what would crash ONNX's inference
 - ``dtypes``     element types and their sizes
 - ``work``       FLOPs and multiply-adds per operator; ``window`` kernel, stride and groups
+- ``reach``      what a slice of an operator's output reads of its inputs
 - ``fusion``     :class:`fusion.Fusion`: which operators a runtime runs as one
 - ``importer``   :func:`load_model`: ONNX -> ModelGraph
 - ``split``      ONNX -> device and server part (:func:`split.split`), or three tiers' parts

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from dds.errors import InvalidInput
 
-__all__ = ["ModelGraph", "Operator", "Sides", "Tensor"]
+__all__ = ["ModelGraph", "Operator", "Reach", "Sides", "Tensor"]
 
 
 class Sides(Protocol):
@@ -40,6 +40,32 @@ class Tensor:
     bytes: int
 
 
+class Reach(NamedTuple):
+    """What a slice of an operator's output reads of one of its inputs.
+
+    Indices [low, high) of the output's axis need these of the input's ``axis``::
+
+        [low // per * step - before,  (high - 1) // per * step - before + extent)
+
+    as far as they exist; what lies outside is padding.  A window of a convolution has
+    ``step`` its stride, ``extent`` its dilated kernel and ``before`` the padding; groups of
+    channels have ``per`` outputs and ``step`` = ``extent`` inputs each; an input of a concat
+    has ``before`` its offset.  Axis -1: every slice reads all of the input.
+    """
+
+    axis: int
+    step: int = 1
+    extent: int = 1
+    before: int = 0
+    per: int = 1
+
+    def span(self, low: int, high: int) -> tuple[int, int]:
+        """The indices that [low, high) needs, padding included."""
+        first = low // self.per * self.step - self.before
+        last = (high - 1) // self.per * self.step - self.before
+        return first, last + self.extent
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
     """A node of the model.
@@ -50,7 +76,8 @@ class Operator:
     macs: multiply-adds among them; weight_bytes: bytes of the constants it reads;
     node: index of the node in the ONNX graph it came from, -1 if it came from none;
     kernel, stride: window and step of a convolution or pooling per spatial axis, () for
-    others; groups: of channels that a convolution keeps apart.
+    others; groups: of channels that a convolution keeps apart; reach: per axis of the
+    output the :class:`Reach` into each of ``inputs``, () for an axis that cannot be sliced.
     """
 
     name: str
@@ -64,6 +91,7 @@ class Operator:
     kernel: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
     groups: int = 1
+    reach: tuple[tuple[Reach, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from dds.errors import InvalidInput
 from dds.model import dtypes, work
 from dds.model.dataflow import Dataflow, dataflow, describe
 from dds.model.graph import ModelGraph, Operator, Tensor
-from dds.model.onnxfile import OnnxFile, open_onnx
+from dds.model.onnxfile import OnnxFile, open_onnx, opset
+from dds.model.reach import reach
 from dds.model.shapes import Forms, infer
 from dds.model.window import window
 
@@ -94,6 +95,7 @@ def _build(
         add(name, "a model input")
     read = {name for v in flow.operators for name in flow.reads[v]} | set(flow.outputs)
     names = _operator_names(nodes, flow.operators)
+    version = opset(file.model)
     operators: list[Operator] = []
     for v in flow.operators:
         node = nodes[v]
@@ -104,11 +106,12 @@ def _build(
         constants = [name for name in flow.reads[v] if name not in index]
         flops, macs = work.estimate(node, forms)
         kernel, stride, groups = window(node, forms)
+        inputs = tuple(name for name in flow.reads[v] if name in index)
         operators.append(
             Operator(
                 name=names[v],
                 kind=node.op_type,
-                inputs=tuple(index[name] for name in flow.reads[v] if name in index),
+                inputs=tuple(index[name] for name in inputs),
                 outputs=tuple(index[name] for name in written),
                 flops=flops,
                 macs=macs,
@@ -117,6 +120,7 @@ def _build(
                 kernel=kernel,
                 stride=stride,
                 groups=groups,
+                reach=reach(node, forms, inputs, version) if len(written) == 1 else (),
             )
         )
     outputs = tuple(index[name] for name in flow.outputs if name not in flow.constants)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
@@ -24,7 +23,7 @@ from google.protobuf.message import DecodeError, Message
 from dds.errors import InvalidInput
 from dds.model import dtypes
 
-__all__ = ["OnnxFile", "Span", "Weight", "assemble", "open_onnx", "raw_weight", "text"]
+__all__ = ["OnnxFile", "Span", "Weight", "assemble", "open_onnx", "opset", "raw_weight", "text"]
 
 #: Bytes, or a contiguous view of some.
 Buffer = bytes | memoryview
@@ -120,6 +119,11 @@ def open_onnx(data: bytes) -> OnnxFile:
     return OnnxFile(data, model, weights)
 
 
+def opset(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators that the model is written in; 1 if it says none."""
+    return max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
+
+
 def text(name: str | bytes, what: str) -> str:
     """A name read from a model; protobuf hands back bytes where it is not UTF-8.
 
@@ -153,10 +157,12 @@ def assemble(model: onnx.ModelProto, weights: Sequence[Span]) -> bytes:
     return out.getvalue()
 
 
-def raw_weight(name: str, shape: Sequence[int], pieces: Iterable[Buffer]) -> Span:
-    """A float32 initialiser for :func:`assemble`, its values as little-endian pieces."""
-    header = onnx.TensorProto(name=name, dims=shape, data_type=onnx.TensorProto.FLOAT)
-    size = 4 * math.prod(shape)
+def raw_weight(
+    name: str, shape: Sequence[int], pieces: Iterable[Buffer], dtype: str = "float32"
+) -> Span:
+    """An initialiser for :func:`assemble`, its values as little-endian pieces."""
+    header = onnx.TensorProto(name=name, dims=shape, data_type=dtypes.code_of(dtype))
+    size = dtypes.size_of(tuple(shape), dtype, f"initialiser {name!r}")
     head = header.SerializeToString() + _tag(_RAW) + _varint(size)
     return len(head) + size, itertools.chain((head,), pieces)
 

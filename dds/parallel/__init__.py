@@ -1,0 +1,11 @@
+"""Operators in parallel: a model in tiles, each on the worker where it is done soonest.
+
+In reading order:
+
+- ``tiles``      what a tile is: which operators, which rows or channels; what it reads and costs
+- ``rewrite``    a tile as an ONNX model of its own; ``rewrite_nodes`` operator by operator
+"""
+
+from dds.parallel.tiles import Layout, Region, Tile, blocks, sliceable
+
+__all__ = ["Layout", "Region", "Tile", "blocks", "sliceable"]

@@ -1,0 +1,217 @@
+"""A tile of a model as an ONNX model of its own.
+
+Its operators are the model's, with what a slice changes: paddings at cut edges gone, weights
+of the channels it makes and no others, targets of reshapes, and a ``Slice`` wherever an
+operator needs less than what another one made necessary.  So tiles side by side, joined along
+the axis they are slices of, are the whole: computed in the same order, and bit for bit the
+same wherever the runtime's kernels add up in an order that the size of the slice leaves alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dds.errors import InvalidInput
+from dds.model.dataflow import Dataflow, dataflow
+from dds.model.graph import ModelGraph
+from dds.model.onnxfile import OnnxFile, open_onnx
+from dds.model.shapes import infer
+from dds.parallel import tiles
+from dds.parallel.rewrite_draft import Draft
+from dds.parallel.rewrite_nodes import Operand, rewritten
+from dds.parallel.tiles import WHOLE, Kind, Region, Tile
+
+__all__ = ["Source", "TileModel", "join", "take", "tile_model"]
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class TileModel:
+    """A tile that can run.
+
+    model: ONNX bytes; inputs: the region of each named tensor that it is fed; outputs: the
+    region of each that it returns.  Tensors keep their names, whatever part of them it is.
+    """
+
+    model: bytes = field(repr=False)
+    inputs: dict[str, Region]
+    outputs: dict[str, Region]
+
+    def feeds(self, tensors: Mapping[str, Array]) -> dict[str, Array]:
+        """Its inputs out of whole tensors; InvalidInput if one is missing."""
+        for name in self.inputs:
+            if name not in tensors:
+                raise InvalidInput(f"tensor {name!r} is missing; the tile reads it")
+        return {name: take(tensors[name], region) for name, region in self.inputs.items()}
+
+
+def take(array: Array, region: Region) -> Array:
+    """A region of a whole tensor, contiguous in memory."""
+    if region.axis < 0:
+        return array
+    index = [slice(None)] * array.ndim
+    index[region.axis] = slice(region.low, region.high)
+    return np.ascontiguousarray(array[tuple(index)])
+
+
+def join(pieces: Sequence[Array], kind: Kind) -> Array:
+    """The tensor whose rows or channels lie in ``pieces``, in order."""
+    if kind == "whole":
+        (whole,) = pieces
+        return whole
+    return np.concatenate(pieces, axis=1 if kind == "channels" else 2)
+
+
+def tile_model(model: bytes, graph: ModelGraph, tile: Tile) -> TileModel:
+    """The ONNX model of one tile; :meth:`Source.tile` when there are several.
+
+    Raises InvalidInput like :class:`Source` and :func:`~dds.parallel.tiles.tile_regions`.
+    """
+    return Source.read(model, graph).tile(tile)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model read once, for any number of tiles."""
+
+    file: OnnxFile
+    flow: Dataflow
+    graph: ModelGraph
+    #: Shapes of the constants: initialisers, and what is computed from them.
+    constants: Mapping[str, tuple[int, ...]]
+
+    @classmethod
+    def read(cls, model: bytes, graph: ModelGraph) -> Source:
+        """Read ``model``, whose graph is ``graph``.
+
+        Raises InvalidInput when the graph is not of this model.
+        """
+        file = open_onnx(model)
+        flow = dataflow(file)
+        for operator in graph.operators:
+            nodes = file.model.graph.node
+            made = graph.tensors[operator.outputs[0]].name if operator.outputs else ""
+            at = operator.node
+            if not 0 <= at < len(nodes) or (made and flow.producer.get(made) != at):
+                raise InvalidInput(
+                    f"operator {operator.name!r} is not in this model; load the graph from its "
+                    "bytes"
+                )
+        inputs = {graph.tensors[t].name: graph.tensors[t].shape for t in graph.inputs}
+        forms = infer(file, flow.inputs, inputs)
+        shapes = {name: forms[name].fixed for name in _constants(file, flow)}
+        known = {name: shape for name, shape in shapes.items() if shape is not None}
+        return cls(file, flow, graph, known)
+
+    def tile(self, tile: Tile) -> TileModel:
+        """The ONNX model of one tile, its weights copied once.
+
+        Raises InvalidInput like :func:`~dds.parallel.tiles.tile_regions`, and for a constant
+        that must be sliced though its shape is unknown.
+        """
+        graph, regions = self.graph, tiles.tile_regions(self.graph, tile)
+        draft = Draft(self.file, self.flow)
+        names = {t: graph.tensors[t].name for t in regions}
+        reads = {t: regions[t] for t in tiles.run_inputs(graph, tile.operators) if t in regions}
+        returns = tiles.tile_outputs(graph, tile.operators, tile.kind, tile.low, tile.high)
+        for t, region in returns.items():
+            if not self._same(t, regions[t], region):
+                names[t] = draft.fresh(names[t])
+        for v in tile.operators:
+            if any(t in regions for t in graph.operators[v].outputs):
+                self._add(draft, v, regions, names)
+        for t, region in returns.items():
+            name = graph.tensors[t].name
+            if names[t] != name:
+                draft.crop(names[t], self._within(region, regions[t]), name)
+        model = draft.finish(self._forms(reads), self._forms(returns))
+        return TileModel(model, self._named(reads), self._named(returns))
+
+    def _add(
+        self, draft: Draft, v: int, regions: Mapping[int, Region], names: Mapping[int, str]
+    ) -> None:
+        """Draft one operator, cut down to the region it has to make."""
+        operator = self.graph.operators[v]
+        index = operator.node
+        region = regions.get(operator.outputs[0], WHOLE)
+        wants = dict.fromkeys(operator.inputs, WHOLE)
+        ways = operator.reach[region.axis] if region.axis >= 0 else ()
+        for t, way in zip(operator.inputs, ways, strict=False):
+            if way.axis >= 0:
+                low, high = way.span(region.low, region.high)
+                size = self.graph.tensors[t].shape[way.axis]
+                wants[t] = Region(way.axis, max(low, 0), min(high, size))
+        local = {self.graph.tensors[t].name: t for t in operator.inputs}
+        operands: list[Operand | None] = []
+        for name in self.file.model.graph.node[index].input:
+            if name not in local:
+                operands.append(Operand(name, self.constants.get(name), None))
+                continue
+            t = local[name]
+            want = wants[t]
+            if want.axis >= 0 and want.low >= want.high:
+                operands.append(None)  # an input of a concat that the slice does not meet
+                continue
+            if not self._same(t, regions[t], want):
+                cropped = draft.crop(names[t], self._within(want, regions[t]))
+                operands.append(Operand(cropped, self.graph.tensors[t].shape, want))
+            else:
+                operands.append(Operand(names[t], self.graph.tensors[t].shape, want))
+        node = rewritten(draft, self._node(v, names), operator, operands, self._made(v, region))
+        draft.add(node)
+        # What a constant is computed from comes along with whatever reads it.
+        captured = (name for name in self.flow.reads[index] if name not in local)
+        outer = set(self.file.model.graph.node[index].input)
+        draft.need(name for name in captured if name not in outer)
+
+    def _node(self, v: int, names: Mapping[int, str]) -> Any:
+        """A copy of an operator's node that writes to the names of this tile."""
+        operator = self.graph.operators[v]
+        node = type(self.file.model.graph.node[0])()
+        node.CopyFrom(self.file.model.graph.node[operator.node])
+        node.name = operator.name
+        here = {self.graph.tensors[t].name: names.get(t, "") for t in operator.outputs}
+        for k, name in enumerate(node.output):
+            node.output[k] = here.get(name, name)
+        return node
+
+    def _made(self, v: int, region: Region) -> tuple[Region, tuple[int, ...]]:
+        t = self.graph.operators[v].outputs[0]
+        return region, self.graph.tensors[t].shape
+
+    def _same(self, t: int, one: Region, other: Region) -> bool:
+        """Whether two regions hold the same part of tensor t."""
+        return self._span(t, one) == self._span(t, other)
+
+    def _span(self, t: int, region: Region) -> Region:
+        full = region.axis >= 0 and region[1:] == (0, self.graph.tensors[t].shape[region.axis])
+        return WHOLE if full else region
+
+    def _within(self, region: Region, outer: Region) -> Region:
+        """A region counted from the start of ``outer``, which holds it."""
+        shift = outer.low if outer.axis >= 0 else 0
+        return Region(region.axis, region.low - shift, region.high - shift)
+
+    def _named(self, regions: Mapping[int, Region]) -> dict[str, Region]:
+        return {self.graph.tensors[t].name: self._span(t, region) for t, region in regions.items()}
+
+    def _forms(self, regions: Mapping[int, Region]) -> list[tuple[str, tuple[int, ...], str]]:
+        """Name, shape and dtype of regions."""
+        found = []
+        for t, region in regions.items():
+            tensor = self.graph.tensors[t]
+            shape = list(tensor.shape)
+            if region.axis >= 0:
+                shape[region.axis] = region.high - region.low
+            found.append((tensor.name, tuple(shape), tensor.dtype))
+        return found
+
+
+def _constants(file: OnnxFile, flow: Dataflow) -> list[str]:
+    made = (name for v in sorted(flow.folded) for name in file.model.graph.node[v].output)
+    return [*file.weights, *(name for name in made if name)]
