@@ -1,8 +1,9 @@
 """The device agent: join, bid, upload, infer - once per strategy - and compare the outputs.
 
 Strategies: ``dds`` plays the market with its whole frontier; ``edge-only`` plays the same market
-with one piece, everything on the server, so both are priced by the same rule; ``local-only``
-runs everything on the device and buys nothing.
+with one piece, everything on the server, so both are priced by the same rule; ``cloud-only`` runs
+everything in the cloud, by the faster way; ``local-only`` runs everything on the device and buys
+nothing.
 """
 
 from __future__ import annotations

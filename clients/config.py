@@ -13,9 +13,11 @@ from dds.costs.trace import LinkTrace
 from dds.errors import InvalidInput
 from dds.profile.runtime import Runtime
 
-__all__ = ["STRATEGIES", "AgentConfig", "CloudConfig", "Emit", "Pause"]
+__all__ = ["IN_CLOUD", "STRATEGIES", "AgentConfig", "CloudConfig", "Emit", "Pause"]
 
-STRATEGIES = ("dds", "local-only", "edge-only")
+STRATEGIES = ("dds", "local-only", "edge-only", "cloud-only")
+#: Those that rent a share of the cloud, where there is one.
+IN_CLOUD = ("dds", "cloud-only")
 
 #: Told of everything that happens, as one JSON object each.
 Emit = Callable[[Mapping[str, Any]], None]
@@ -56,7 +58,8 @@ class AgentConfig:
     trace: how the link changes from the first inference of a strategy on (`link` is how it is
     before), None if it does not; cloud: behind the server, None where the client uses none.
 
-    Raises InvalidInput for an unknown or repeated strategy and for numbers out of range.
+    Raises InvalidInput for an unknown or repeated strategy, cloud-only without a cloud, and for
+    numbers out of range.
     """
 
     name: str
@@ -85,6 +88,8 @@ class AgentConfig:
                 raise InvalidInput(f"strategy {strategy!r} is not one of {', '.join(STRATEGIES)}")
         if not self.strategies or len(set(self.strategies)) < len(self.strategies):
             raise InvalidInput("strategies: need at least one, and none twice")
+        if "cloud-only" in self.strategies and self.cloud is None:
+            raise InvalidInput("strategy cloud-only: only with --tiers")
         if self.inferences < 1:
             raise InvalidInput(f"inferences is {self.inferences}; need at least 1")
         if self.seed < 0:

@@ -62,7 +62,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--max-share", metavar="CORES", help="most that one inference can use (default: any)")
     add("--inferences", type=int, default=3, metavar="N", help="per strategy (default: 3)")
     add("--strategy", default="dds", metavar="NAME,...",
-        help="of dds, local-only, edge-only, in order (default: dds)")  # fmt: skip
+        help="of dds, local-only, edge-only, and cloud-only with --tiers, in order; "
+        "default: dds")  # fmt: skip
     add("--one-game", action="store_true",
         help="learn from what inferences take, but never ask for another game")  # fmt: skip
     add("--seed", type=int, default=0, help="of zoo weights and inputs (default: 0)")
@@ -83,7 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_tiers(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("a cloud behind the server (strategy dds only)")
+    group = parser.add_argument_group("a cloud behind the server (strategies dds and cloud-only)")
     add = group.add_argument
     add("--tiers", action="store_true",
         help="let operators run in the cloud, too; the server needs an --upstream")  # fmt: skip
@@ -171,7 +172,7 @@ _CLOUD_FLAGS = {
 
 def _read_cloud(args: argparse.Namespace, rtt: float) -> CloudConfig | None:
     """The cloud that the flags describe; None without --tiers."""
-    from clients.config import CloudConfig
+    from clients.config import IN_CLOUD, CloudConfig
     from dds.costs import Link
 
     given = [flag for flag in _CLOUD_FLAGS if getattr(args, _name(flag)) is not None]
@@ -181,8 +182,10 @@ def _read_cloud(args: argparse.Namespace, rtt: float) -> CloudConfig | None:
         return None
     if args.cloud_rtt is not None and args.cloud is None:
         raise InvalidInput("--cloud-rtt: only with --cloud HOST:PORT")
-    if "dds" not in args.strategy.split(","):
-        raise InvalidInput("--tiers: only strategy dds uses the cloud; add it to --strategy")
+    if not set(IN_CLOUD) & set(args.strategy.split(",")):
+        raise InvalidInput(
+            f"--tiers: only {' and '.join(IN_CLOUD)} use the cloud; add one of them to --strategy"
+        )
 
     def read(flag: str, parse: Callable[[str], float]) -> float:
         return _read(args, flag, parse, _CLOUD_FLAGS[flag])

@@ -43,7 +43,8 @@ class ThreeTiers:
     graph; fusion: groups of operators that no tier takes apart; device, edge, cloud: seconds per
     operator of `graph`, on the device and on one sold core; edge_cloud: the second hop; direct_rtt:
     of the path past the edge, which has the bandwidth of the first hop, s, None without one; offer:
-    what is rented in the cloud; value_of_time: w, credits/s per s.
+    what is rented in the cloud; value_of_time: w, credits/s per s; all_there: everything is in the
+    cloud, as a baseline.
     """
 
     graph: ModelGraph
@@ -55,6 +56,7 @@ class ThreeTiers:
     direct_rtt: float | None
     offer: Offer
     value_of_time: float
+    all_there: bool = False
 
     @classmethod
     def of(
@@ -65,11 +67,14 @@ class ThreeTiers:
         direct_rtt: float | None,
         offer: Offer,
         value_of_time: float,
+        *,
+        all_there: bool = False,
     ) -> ThreeTiers:
         """From the costs at either server; what one of them fuses is not taken apart."""
         fusion = edge.fusion.join(edge.graph, cloud.fusion)
         seconds = edge.device, edge.server, cloud.server
-        return cls(edge.graph, fusion, *seconds, edge_cloud, direct_rtt, offer, value_of_time)
+        hops = edge_cloud, direct_rtt
+        return cls(edge.graph, fusion, *seconds, *hops, offer, value_of_time, all_there)
 
     @property
     def groups(self) -> int:
@@ -89,6 +94,11 @@ class ThreeTiers:
 
     def options(self, link: Link, learned: Correction) -> Options:
         """Every placement that is best at some share of the edge."""
+        if self.all_there:
+            placement = self._everything_there(link)
+            taken = learned.corrected(self.times(placement, 1.0, link)).total
+            piece = Piece(taken + self.rent(placement), 0.0, placement.first)
+            return Options(Frontier((piece,)), (placement,))
         unit = _Unit.of(learned)
         found = self.hull.frontier(
             self._links(link, unit),
@@ -107,6 +117,8 @@ class ThreeTiers:
 
     def best(self, share: float, link: Link, learned: Correction) -> Callable[[], Placement]:
         """The best plan at the share of the edge there is, which is paid for in any case."""
+        if self.all_there:
+            return partial(self._everything_there, link)
         unit = _Unit.of(learned)
         offer = unit.offer(self.offer)
         question = Question(
@@ -138,6 +150,13 @@ class ThreeTiers:
             if not placement.direct:
                 hops += self.edge_cloud.transfer_time(second.uplink_bytes, second.downlink_bytes)
         return Times(float(self.device[tier == 0].sum()), hops, server)
+
+    def _everything_there(self, link: Link) -> Placement:
+        """All operators in the cloud, by the way that takes less time."""
+        nothing = make_cut(self.graph, (), self.device)
+        ways = (False,) if self.direct_rtt is None else (False, True)
+        placements = (Placement(nothing, nothing, len(self.graph.operators), way) for way in ways)
+        return min(placements, key=lambda placement: self.times(placement, 1.0, link).link)
 
     def _links(self, link: Link, unit: _Unit) -> TierLinks:
         direct = None

@@ -12,7 +12,7 @@ from typing import Any
 
 from clients.adapting import LEAST_SAVING, saving
 from clients.cloud import CloudShare
-from clients.config import AgentConfig, Pause
+from clients.config import IN_CLOUD, AgentConfig, Pause
 from clients.course import Course, Switch, moved
 from clients.errors import CallFailed, MarketRefused
 from clients.link import ShapedLink
@@ -100,7 +100,7 @@ class Trade:
     async def _join_cloud(self, stack: AsyncExitStack) -> CloudShare | None:
         """The share in the cloud, bought: what it costs is known then; None where none is used."""
         config, server = self._config, self._servers.cloud
-        if config.cloud is None or server is None or self._strategy != "dds":
+        if config.cloud is None or server is None or self._strategy not in IN_CLOUD:
             return None
         cloud = CloudShare(config.name, config.cloud.share, server, self._log.emit)
         await stack.enter_async_context(cloud)
@@ -117,7 +117,8 @@ class Trade:
             config, prepared, self._servers.edge, lease, terms, log.emit,
             cuts=self._strategy == "dds" and cloud is None,
         )  # fmt: skip
-        planner: Planner = TwoTiers(costs, all_there=self._strategy != "dds")
+        all_there = self._strategy != "dds"
+        planner: Planner = TwoTiers(costs, all_there=all_there)
         if cloud is not None and far is not None and config.cloud is not None:
             link = relayed(TierLinks(config.link, config.cloud.link))
             there, behind = await server_costs(
@@ -128,7 +129,7 @@ class Trade:
             source = f"{source}, cloud: {behind}"
             planner = await asyncio.to_thread(
                 ThreeTiers.of, costs, there, config.cloud.link, config.cloud.direct_rtt, offer,
-                config.value_of_time,
+                config.value_of_time, all_there=all_there,
             )  # fmt: skip
         if config.trace:
             # Whatever is made ready at the first choice is not there to be waited for later.

@@ -69,7 +69,8 @@ def test_measuring_has_budgets_and_the_device_a_runtime() -> None:
         ("--tiers --cloud-share 0", "cloud.share is 0.0"),
         ("--tiers --cloud-share many", "--cloud-share"),
         ("--tiers --edge-cloud-uplink 0", "uplink"),
-        ("--tiers --strategy edge-only", "only strategy dds uses the cloud"),
+        ("--tiers --strategy edge-only", "only dds and cloud-only use the cloud"),
+        ("--strategy dds,cloud-only", "cloud-only: only with --tiers"),
         ("--trace nowhere.csv", "--uplink: --trace says that already"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,3 +93,19 @@ def test_options_are_worth_what_their_placements_take(
         assert taken == pytest.approx(piece.latency(share), rel=1e-9)
     least = min(worth(planner, p, share, link, learned) for p in placements(planner))
     assert options.frontier.latency(share) == pytest.approx(least, rel=1e-9)
+
+
+@settings(deadline=None, max_examples=100)
+@given(planners(), shares, links, corrections)
+def test_cloud_only_goes_there_by_the_better_way(
+    planner: ThreeTiers, share: float, link: Link, learned: Correction
+) -> None:
+    baseline = replace(planner, all_there=True)
+    options = baseline.options(link, learned)
+    (piece,), (placement,) = options.frontier.pieces, options.placements
+    assert placement.same(baseline.best(share, link, learned)())
+    assert placement.on_cloud == len(planner.graph.operators)
+    everything = [p for p in placements(planner) if p.on_cloud == p.operators]
+    least = min(worth(planner, p, share, link, learned) for p in everything)
+    assert piece.server_work == 0.0
+    assert piece.latency(share) == pytest.approx(least, rel=1e-9)

@@ -145,6 +145,16 @@ def test_the_cloud_can_be_reached_past_the_edge(tiers: Any, play: Any) -> None:
     assert all(e["hop_s"] == 0.0 for e in told if e["event"] == "inference")
 
 
+def test_cloud_only_keeps_nothing_on_device_or_edge(tiers: Any, play: Any) -> None:
+    edge, _ = tiers()
+    flags = ("--strategy", "cloud-only", "--inferences", "2")
+    told = play(edge, *STEADY, *FAST_HOP, *flags).until("done")
+    assert operators(told) == (0, 0, 39)
+    baseline = told[-1]["strategies"]["cloud-only"]
+    assert baseline["max_abs_difference"] == 0.0
+    assert len(baseline["measured_latency_s"]) == 2
+
+
 def test_a_link_that_drops_changes_the_cut_and_no_inference_fails(
     tiers: Any, play: Any, tmp_path: Path
 ) -> None:
