@@ -93,14 +93,16 @@ class Channel:
 
         async def chunks() -> AsyncIterator[market_pb2.ModelChunk]:
             yield codec.chunk_to_proto(ModelHeader(lease, digest, len(model)))
+            # gRPC forgets why a call was refused if it is still being written to.
+            if tensors.WANTED_KEY not in dict(await call.initial_metadata()):
+                await call.code()  # the answer is on its way
+                return
             for start in range(0, len(model), CHUNK_BYTES):
                 yield codec.chunk_to_proto(model[start : start + CHUNK_BYTES])
 
         timeout = _SHORT + len(model) / _SLOWEST_UPLOAD
-        reply = await _reply(
-            self._market.PutModel(chunks(), timeout=timeout, metadata=self._metadata())
-        )
-        return codec.receipt_from_proto(reply)
+        call = self._market.PutModel(chunks(), timeout=timeout, metadata=self._metadata())
+        return codec.receipt_from_proto(await _reply(call))
 
     async def profile_model(self, request: ProfileRequest) -> tuple[Profile, bool]:
         """What the server measures of an uploaded model, and whether it had done so before."""

@@ -171,6 +171,20 @@ def test_refusals_come_back_as_they_are(servers: dict[str, str], via: Any) -> No
     asyncio.run(go())
 
 
+def test_a_refused_upload_says_why_every_time(servers: dict[str, str], via: Any) -> None:
+    """While a client is still writing gRPC may lose the status, here once in some ten times."""
+    large = b"x" * 3_000_000
+
+    async def go(channel: Channel) -> None:
+        async with channel:
+            for _ in range(100):
+                with pytest.raises(CallFailed, match="PERMISSION_DENIED: no lease 'nobody'"):
+                    await channel.put_model("nobody", digest(large), large)
+
+    asyncio.run(go(Channel(servers["cloud"])))
+    asyncio.run(go(via(servers["gate"], "2")))
+
+
 def test_when_to_ask_again_comes_back(servers: dict[str, str], via: Any, tenant: Any) -> None:
     slow, other = zoo.build("squeezenet"), model_of([("Add", "xx", "y")], "x", "y", 5)
 
