@@ -1,7 +1,8 @@
 """The main job, end to end, on one machine.
 
 - ``scenario``  who takes part: models, emulated devices, links
-- ``fleet``     starts one ``mec-server`` and the ``mec-client`` processes, reads their events
+- ``processes`` processes that print events, and are gone when their block ends
+- ``fleet``     one ``mec-server`` and the ``mec-client`` processes of a scenario
 - ``progress``  what a terminal shows while they work
 - ``run``       the finished run as data: rows, verdict, JSON
 - ``report``    the table

@@ -1,31 +1,18 @@
 """Starts one ``mec-server`` and the ``mec-client`` processes of a scenario and reads their events.
 
-Every process prints one JSON object per line.  Nothing outlives :func:`play`: whatever ends it
-(success, a failed process, Ctrl-C) ends them all.
+Nothing outlives :func:`play`: whatever ends it (success, a failed process, Ctrl-C) ends them all.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import sys
-from asyncio.subprocess import PIPE, Process
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 
+from dds.demo.processes import Event, Talker, finish, started
 from dds.demo.scenario import LINKS, Participant, Scenario
-from dds.errors import InternalError
 
-__all__ = ["Event", "client_command", "play", "server_command"]
-
-Event = Mapping[str, Any]
-
-#: Longest event line in bytes: a certificate row of a large frontier is a few kilobytes.
-_LINE_LIMIT = 4 * 2**20
-#: Seconds a process may take to stop on SIGTERM before it is killed.
-_PATIENCE = 5.0
+__all__ = ["client_command", "play", "server_command"]
 
 
 def server_command(scenario: Scenario, tariff: str) -> list[str]:
@@ -69,35 +56,24 @@ async def play(
     """
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(
-            _process("mec-server", server_command(scenario, tariff))
+            started("mec-server", server_command(scenario, tariff))
         )
         listening = await anext(server.events())
         on_event("server", listening)
         clients = [
             await stack.enter_async_context(
-                _process(p.name, client_command(scenario, p, listening["address"], seed))
+                started(p.name, client_command(scenario, p, listening["address"], seed))
             )
             for p in scenario.participants
         ]
         step = _Step(clients)
 
-        def on_client_event(who: str, event: Event) -> None:
+        def on_any_event(who: str, event: Event) -> None:
             step.on_event(event)
-            on_event(who, event)
+            on_event("server" if who == server.name else who, event)
 
-        watch = asyncio.create_task(_relay(server, on_event))
-        relays = [asyncio.create_task(_relay(client, on_client_event)) for client in clients]
-        everyone = asyncio.ensure_future(asyncio.gather(*relays))
-        try:
-            # The first process to fail ends the run; the server should outlive every client.
-            await asyncio.wait((watch, everyone), return_when=asyncio.FIRST_COMPLETED)
-            if watch.done():
-                watch.result()
-            return dict(zip((c.name for c in clients), await everyone, strict=True))
-        finally:
-            watch.cancel()
-            everyone.cancel()
-            await asyncio.gather(watch, everyone, *relays, return_exceptions=True)
+        done = await finish(clients, [server], on_any_event)
+        return {client.name: event for client, event in zip(clients, done, strict=True)}
 
 
 class _Step:
@@ -107,7 +83,7 @@ class _Step:
     cores would show the queue for the processor instead of the market.
     """
 
-    def __init__(self, clients: Sequence[_Talker]) -> None:
+    def __init__(self, clients: Sequence[Talker]) -> None:
         self._clients = clients
         self._waiting = 0
 
@@ -119,72 +95,3 @@ class _Step:
             self._waiting = 0
             for client in self._clients:
                 client.nudge()
-
-
-class _Talker:
-    """A process that prints events; keeps the end of what it wrote to stderr."""
-
-    def __init__(self, name: str, process: Process) -> None:
-        self.name = name
-        self.process = process
-        self._last_words: deque[str] = deque(maxlen=5)
-
-    async def events(self) -> AsyncIterator[Event]:
-        """Every event until the process ends; InternalError when it ends badly."""
-        assert self.process.stdout is not None  # noqa: S101 -- opened with PIPE
-        async for line in self.process.stdout:
-            yield json.loads(line)
-        code = await self.process.wait()
-        if code != 0:
-            words = " / ".join(self._last_words) or "it said nothing"
-            raise InternalError(f"{self.name} ended with exit code {code}: {words}")
-
-    def nudge(self) -> None:
-        """Send an empty line, which a client that waits takes as its cue."""
-        assert self.process.stdin is not None  # noqa: S101 -- opened with PIPE
-        self.process.stdin.write(b"\n")
-
-    async def listen_to_stderr(self) -> None:
-        """Remember the last lines of stderr."""
-        assert self.process.stderr is not None  # noqa: S101 -- opened with PIPE
-        async for line in self.process.stderr:
-            self._last_words.append(line.decode(errors="replace").strip())
-
-
-@asynccontextmanager
-async def _process(name: str, command: list[str]) -> AsyncIterator[_Talker]:
-    """A process that ends with the block: SIGTERM, and SIGKILL for one that does not listen."""
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
-        limit=_LINE_LIMIT,
-        # Ctrl-C must reach the demo alone; it then ends the others in order.
-        start_new_session=True,
-    )
-    talker = _Talker(name, process)
-    listener = asyncio.create_task(talker.listen_to_stderr())
-    try:
-        yield talker
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            try:
-                await asyncio.wait_for(process.wait(), _PATIENCE)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-        listener.cancel()
-
-
-async def _relay(talker: _Talker, on_event: Callable[[str, Event], None]) -> Event:
-    """Pass every event on; return the one called done."""
-    done: Event | None = None
-    async for event in talker.events():
-        on_event(talker.name, event)
-        if event["event"] == "done":
-            done = event
-    if done is None:
-        raise InternalError(f"{talker.name} ended before it was done")
-    return done

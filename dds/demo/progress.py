@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from dds.demo.fleet import Event
+from dds.demo.processes import Event
 from dds.demo.scenario import Scenario
 from dds.units import format_seconds
 

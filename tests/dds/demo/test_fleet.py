@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dds.demo.fleet import Event, client_command, play, server_command
+from dds.demo.fleet import client_command, play, server_command
+from dds.demo.processes import Event
 from dds.demo.scenario import Participant, Scenario
 from dds.errors import InternalError
 
@@ -57,6 +58,13 @@ def test_a_client_that_fails_ends_the_run_with_its_last_words() -> None:
         SMALL, participants=(Participant("ghost", "no-such-model", 1.0, "WiFi", 1.0),)
     )
     with pytest.raises(InternalError, match=r"ghost ended with exit code 2: .*no-such-model"):
+        asyncio.run(play(broken, tariff="clearing", seed=0, on_event=lambda *_: None))
+
+
+def test_one_of_several_that_fails_ends_the_others() -> None:
+    ghost = Participant("ghost", "no-such-model", 1.0, "WiFi", 1.0)
+    broken = dataclasses.replace(SMALL, participants=(SMALL.participants[0], ghost))
+    with pytest.raises(InternalError, match=r"ghost ended with exit code 2"):
         asyncio.run(play(broken, tariff="clearing", seed=0, on_event=lambda *_: None))
 
 
