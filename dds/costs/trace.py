@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Protocol
@@ -73,13 +73,18 @@ class _Rate:
         carried = [rate * last for rate, last in zip(rates, lasts, strict=True)]
         self._carried = tuple(accumulate(carried, initial=0.0))
 
+    @property
+    def carried(self) -> float:
+        """Bytes per period."""
+        return self._carried[-1]
+
     def at(self, time: float) -> float:
         """Bytes/s at that time."""
         return self._rates[bisect_right(self._starts, time % self._starts[-1]) - 1]
 
     def time(self, start: float, size: float) -> float:
         """The least s with B(start + s) - B(start) >= size."""
-        whole = self._carried[-1]
+        whole = self.carried
         start %= self._starts[-1]
         k = bisect_right(self._starts, start) - 1
         sent = self._carried[k] + self._rates[k] * (start - self._starts[k])
@@ -142,6 +147,11 @@ class LinkTrace:
         self.duration = duration
         self._up = _Rate(starts, uplinks)
         self._down = _Rate(starts, downlinks)
+        for name, rate in (("uplinks", self._up), ("downlinks", self._down)):
+            if not 0.0 < rate.carried < math.inf:
+                raise InvalidInput(
+                    f"trace.{name}: carry {rate.carried:g} bytes; need less extreme numbers"
+                )
 
     def at(self, time: float) -> Link:
         """The link at that time; at least :data:`SLOWEST` bytes/s."""
@@ -161,13 +171,14 @@ def read_trace(text: str, name: str, *, rtt: float = 0.0) -> LinkTrace:
 
     name: of the file, for errors.  Raises InvalidInput naming file and line.
     """
-    rows = [*csv.reader(text.splitlines())]
-    header = [column.strip() for column in rows[0]] if rows else []
+    rows = _rows(text, name)
+    _, first = next(rows, (1, []))
+    header = [column.strip() for column in first]
     if header not in _COLUMNS:
         known = " or ".join(",".join(columns) for columns in _COLUMNS)
         raise InvalidInput(f"{name}:1: the header is {','.join(header)[:80]!r}; need {known}")
     table: list[list[float]] = []
-    for line, row in enumerate(rows[1:], start=2):
+    for line, row in rows:
         if not any(cell.strip() for cell in row):
             continue
         table.append(_numbers(f"{name}:{line}", row, header))
@@ -182,7 +193,21 @@ def read_trace(text: str, name: str, *, rtt: float = 0.0) -> LinkTrace:
         if not any(rates):
             raise InvalidInput(f"{name}: {column} is 0 in every row; such a link carries nothing")
     uplinks, downlinks = ([rate * _MEGABIT for rate in columns[k]] for k in (1, -1))
-    return LinkTrace(times, uplinks, downlinks, duration=times[-1] + last, rtt=rtt)
+    try:
+        return LinkTrace(times, uplinks, downlinks, duration=times[-1] + last, rtt=rtt)
+    except InvalidInput as error:
+        raise InvalidInput(f"{name}: {error}") from error
+
+
+def _rows(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
+    """The cells of each row, and the line it ends on; InvalidInput names file and line."""
+    # Spreadsheets begin with a byte order mark.
+    reader = csv.reader(text.removeprefix("\ufeff").splitlines())
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error:
+        raise InvalidInput(f"{name}:{reader.line_num}: a cell is too long; need numbers") from None
 
 
 def _numbers(place: str, row: Sequence[str], header: Sequence[str]) -> list[float]:

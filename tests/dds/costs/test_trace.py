@@ -91,6 +91,9 @@ class TestFiles:
         # Half a second of the first rate, one second of nothing, then twice as fast.
         assert link.uplink_time(1.5, 1.5e6) == 2.0
 
+    def test_what_spreadsheets_write_before_the_first_column_is_left_out(self):
+        assert read_trace("\ufefftime_s,mbps\n0,8\n", "a.csv").at(0.0).uplink == 1e6
+
     def test_a_rate_for_each_direction(self):
         link = read_trace("time_s, uplink_mbps, downlink_mbps\n0,8,16\n\n", "a.csv")
         assert link.at(123.0) == Link(1e6, 2e6)
@@ -107,6 +110,11 @@ class TestFiles:
             ("time_s,mbps\n0,nan\n", "a.csv:2: mbps is 'nan'"),
             ("time_s,mbps\n0,1\n\n0,2\n", "a.csv:4: time_s does not ascend"),
             ("time_s,mbps\n0,0\n1,0\n", "a.csv: mbps is 0 in every row"),
+            ("time_s,mbps\n0," + 200_000 * "1" + "\n", "a.csv:2: a cell is too long"),
+            (200_000 * "t", "a.csv:1: a cell is too long"),
+            ('time_s,mbps\n"0\n",1\n1,fast\n', "a.csv:4: mbps is 'fast'"),
+            ("time_s,mbps\n0,1\n1e308,1\n", "a.csv: trace.duration is inf"),
+            ("time_s,mbps\n0,1e305\n", "a.csv: trace.uplinks"),
         ],
     )
     def test_what_is_no_trace_is_one_line(self, text, says):
@@ -125,6 +133,8 @@ class TestFiles:
         ([0.0], [1.0], float("inf"), "trace.duration"),
         ([0.0], [], 1.0, "trace.uplinks: 0 rates for 1 times"),
         ([0.0], [0.0], 1.0, "trace.uplinks: need"),
+        ([0.0], [1e-300], 1e-300, "trace.uplinks: carry 0 bytes"),
+        ([0.0], [1e300], 1e300, "trace.uplinks: carry inf bytes"),
     ],
 )
 def test_numbers_out_of_range(times, rates, duration, says):
