@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,10 +82,10 @@ def _add_three_tier(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) 
     more("--max-share", type=cores, default=4.0, metavar="CORES",
          help="the most cores of the edge that one inference can use (default 4)")  # fmt: skip
     more("--light", type=int, default=1, metavar="N",
-         help="clients per model in the light market, >= 1 (default 1: the edge suffices for all, "
+         help="clients per model in the light market (default 1: the edge suffices for all, "
          "its price is 0)")  # fmt: skip
     more("--heavy", type=int, default=40, metavar="N",
-         help="clients per model in the heavy market, >= 1 (default 40: at 9 models 360 clients, "
+         help="clients per model in the heavy market (default 40: at 9 models 360 clients, "
          "0.1 cores each)")  # fmt: skip
     more("--models", nargs="+", metavar="NAME", help="of the zoo (default: all nine)")
     more("--json", action="store_true", help="print JSON instead of the tables")
@@ -99,8 +98,8 @@ def run(args: argparse.Namespace) -> int:
     from dds.experiments import report, three_tier
     from dds.model.zoo import NAMES
 
-    if args.plot is not None and find_spec("matplotlib") is None:
-        raise InvalidInput("--plot needs matplotlib; install it: pip install 'dds[plot]'")
+    if args.plot is not None:
+        _check_plot(args.plot)
     setting = three_tier.Setting(
         models=tuple(args.models or NAMES),
         device=args.device,
@@ -114,22 +113,39 @@ def run(args: argparse.Namespace) -> int:
     with bar_for_terminal("three tiers") as bar:
         cells = three_tier.run(setting, bar)
     found = three_tier.summary(cells)
-    if args.plot is not None:
-        _draw(setting, cells, found, args.plot)
     if args.json:
         print(json.dumps(report.document(setting, cells, found), indent=2, allow_nan=False))
     else:
-        sys.stdout.writelines(
-            f"{line}\n"
-            for line in (
-                *aligned(report.rows(cells), left=(0, 1, 2)),
-                "",
-                *aligned(report.summary_rows(found)),
-                "",
-                *report.summary_lines(found),
-            )
+        lines = (
+            *aligned(report.rows(cells), left=(0, 1, 2)),
+            "",
+            *aligned(report.summary_rows(found)),
+            "",
+            *report.summary_lines(found),
         )
+        print("\n".join(lines))
+    if args.plot is not None:
+        _draw(setting, cells, found, args.plot)
     return 1 if found.worse else 0
+
+
+def _check_plot(path: Path) -> None:
+    """Raises InvalidInput for what would prevent the picture when all is done."""
+    if find_spec("matplotlib") is None:
+        raise InvalidInput("--plot needs matplotlib; install it: pip install 'dds[plot]'")
+    try:
+        no_folder, no_file = not path.parent.is_dir(), path.exists() and not path.is_file()
+    except OSError as error:
+        raise InvalidInput(_unwritable(path, error)) from None
+    if no_folder:
+        raise InvalidInput(f"--plot {str(path)!r}: there is no such folder; make it first")
+    if no_file:
+        raise InvalidInput(f"--plot {str(path)!r}: is there, and no file; name another")
+
+
+def _unwritable(path: Path, error: OSError | ValueError) -> str:
+    reason = error.strerror if isinstance(error, OSError) else "no such name"
+    return f"--plot {str(path)!r}: cannot be written: {reason}"
 
 
 def _draw(setting: Setting, cells: tuple[Cell, ...], found: Summary, path: Path) -> None:
@@ -139,5 +155,4 @@ def _draw(setting: Setting, cells: tuple[Cell, ...], found: Summary, path: Path)
     try:
         write_whole(path, picture)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no such name"
-        raise InvalidInput(f"--plot {str(path)!r}: cannot be written: {reason}") from None
+        raise InvalidInput(_unwritable(path, error)) from None

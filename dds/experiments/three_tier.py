@@ -43,6 +43,8 @@ REPORTED = 0.2081
 SAME = 1e-9
 #: Cores; as for markets.
 _LEAST = 1e-100
+#: Per model: each of them is an object.
+_MOST_CLIENTS = 100_000
 #: Every client's w, credits/s per s.  The scale is free where the price clears the market.
 VALUE_OF_TIME = 1.0
 
@@ -77,7 +79,7 @@ class Setting:
     by name; edge_cloud: the second hop; direct_rtt: round trip of the direct path, s, which has the
     bandwidth of the client's network.
 
-    Raises InvalidInput for no model or one twice, a count < 1, and cores out of range.
+    Raises InvalidInput for no model or one twice, and for counts and cores out of range.
     """
 
     models: Sequence[str] = NAMES
@@ -104,8 +106,10 @@ class Setting:
                 f"max_share {self.max_share:g} is above the capacity of {self.capacity:g} cores"
             )
         for name, count in self.markets.items():
-            if count < 1:
-                raise InvalidInput(f"markets: {name} has {count} clients per model; need >= 1")
+            if not 1 <= count <= _MOST_CLIENTS:
+                raise InvalidInput(
+                    f"markets: {name} has {count} clients per model; need 1 to {_MOST_CLIENTS}"
+                )
 
     def links(self, network: str) -> TierLinks:
         """All links of a client on that network."""

@@ -37,3 +37,12 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
         write_whole(tmp_path / "nowhere" / "file", b"data")
     with pytest.raises(ValueError, match="name"):
         write_whole(Path("."), b"data")
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="pipe"):
+        write_whole(pipe, b"data")
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]

@@ -45,6 +45,7 @@ def test_json_and_a_picture(tmp_path: Path, capsys) -> None:
     ("flags", "says"),
     [
         (["--heavy", "0"], "heavy has 0 clients"),
+        (["--heavy", "1000000000000"], "heavy has 1000000000000 clients"),
         (["--models", "lenet"], "lenet"),
         (["--models", "vgg19", "vgg19"], "name each once"),
         (["--capacity", "2"], "above the capacity of 2 cores"),
@@ -75,11 +76,32 @@ def test_what_cannot_be_read_exits_with_2(capsys, argv) -> None:
     assert "usage: dds experiment" in capsys.readouterr().err
 
 
-def test_a_picture_that_cannot_be_written_is_one_line(tmp_path: Path, capsys) -> None:
-    missing = tmp_path / "nowhere" / "tiles.png"
-    assert main([*QUICK, "--plot", str(missing)]) == 2
-    assert str(missing) in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("name", ["nowhere/tiles.png", "pipe", "."])
+def test_a_picture_that_cannot_be_written_is_one_line_before_the_work(
+    name, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.delattr(three_tier, "run")
+    os.mkfifo(tmp_path / "pipe")
+    assert main([*QUICK, "--plot", str(tmp_path / name)]) == 2
+    shown = capsys.readouterr().err
+    assert str(tmp_path / name) in shown
+    assert shown.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_a_picture_that_fails_late_is_one_line_below_the_table(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(experiment, "write_whole", lambda path, _: path.read_bytes())
+    assert main([*QUICK, "--plot", str(tmp_path / "tiles.png")]) == 2
+    shown = capsys.readouterr()
+    assert "cannot be written: No such file" in shown.err
+    assert "chain two-point search finds as good a plan" in shown.out
+
+
+def test_closed_standard_output_is_no_failure(monkeypatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(QUICK) == 0
 
 
 def test_a_picture_without_matplotlib_says_what_to_install(monkeypatch, tmp_path, capsys) -> None:
