@@ -43,6 +43,7 @@ def three_tier(
       S1 ⊆ S2   operators on the device, and on device or edge; both closed under predecessors
       f, pe     share and price of edge_offer, cores and credits/s per core; fc, pc: cloud_offer
       w         value_of_time, credits/s per s
+
     A tier is used when an operator runs there; a hop's round trip is paid when data crosses it.
     With a direct path from the device to the cloud, plans that leave the edge idle may take it.
 
