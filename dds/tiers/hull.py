@@ -34,6 +34,9 @@ _ONE_CORE = Offer()
 #: Least bandwidth in the hulls' boxes, bytes/s: that of the hop between edge and cloud is in the
 #: units of an edge share, which may be large.
 _SLOWEST = 1e-30
+#: Pairs of cuts whose work is listed beforehand, which takes about 10 microseconds for each; where
+#: there are more, it is added up when asked for.
+_MOST_WORKS = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +65,7 @@ class TierHull:
 
     graph, times: of the model; device_edge, edge_cloud, device_cloud: the hulls that the cuts of a
     plan come from; works_by_id: core seconds on edge and cloud of each two of their cuts, which the
-    hulls keep alive; engine: for the few questions that need a search after all.
+    hulls keep alive, or of none; engine: for the few questions that need a search after all.
     """
 
     graph: ModelGraph = field(repr=False)
@@ -178,10 +181,10 @@ def tier_hull(
         raise InvalidInput(f"slowest is {slowest!r}; need bytes/s >= {_SLOWEST:g}")
     # Both hops in series are slower than each; edge and cloud are told in units of an edge share.
     boxes = (slowest, math.inf), (_SLOWEST, math.inf), (slowest / 2.0, math.inf)
-    pairs = (times.device, times.edge), (times.edge, times.cloud), (times.device, times.cloud)
+    tiers = (times.device, times.edge), (times.edge, times.cloud), (times.device, times.cloud)
     near, far, past = (
         hull(graph, here, there, uplinks=box, downlinks=box, most=most, engine=engine)
-        for (here, there), box in zip(pairs, boxes, strict=True)
+        for (here, there), box in zip(tiers, boxes, strict=True)
     )
     if not (near.complete and far.complete and past.complete):
         raise InvalidInput(
@@ -189,7 +192,9 @@ def tier_hull(
             "most, or ask three_tier for each link"
         )
     every = near.cuts[-1]
-    nested = [(s, t) for s in near.cuts for t in (*far.cuts, every)]
-    nested += [(cut, cut) for cut in past.cuts]
-    works = {(id(s), id(t)): works_of(times, s, t) for s, t in nested}
+    pairs: list[tuple[Cut, Cut]] = []
+    if len(near.cuts) * len(far.cuts) <= _MOST_WORKS:
+        pairs += [(s, t) for s in near.cuts for t in (*far.cuts, every)]
+        pairs += [(cut, cut) for cut in past.cuts]
+    works = {(id(s), id(t)): works_of(times, s, t) for s, t in pairs}
     return TierHull(graph, times, near, far, past, works, engine)

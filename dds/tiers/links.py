@@ -12,6 +12,8 @@ __all__ = ["Offer", "TierLinks", "relayed"]
 
 #: Bytes/s; as for hulls.
 _SLOWEST = 1e-100
+#: Cores, and credits/s; as for markets.
+_LEAST, _MOST = 1e-100, 1e100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +43,25 @@ class Offer:
     """What a client can rent of a tier: `share` cores at `price` credits/s per core.
 
     A client pays for the tiers that it uses.
-    Raises InvalidInput for a share that is not > 0 or a price that is not finite and >= 0.
+    Raises InvalidInput for a share below 1e-100, a price that is not finite and >= 0, and more than
+    1e100 credits/s for both.
     """
 
     share: float = 1.0
     price: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.share > 0.0:
-            raise InvalidInput(f"offer.share is {self.share!r}; need cores > 0")
+        if not self.share >= _LEAST:
+            raise InvalidInput(f"offer.share is {self.share!r}; need cores >= {_LEAST:g}")
         if not 0.0 <= self.price < math.inf:
             raise InvalidInput(f"offer.price is {self.price!r}; need credits/s per core >= 0")
         if self.price and math.isinf(self.share):
             raise InvalidInput("offer.share is inf at a price > 0; need a finite number of cores")
+        if self.payment > _MOST:
+            raise InvalidInput(
+                f"offer.price is {self.price!r} for {self.share:g} cores; need at most {_MOST:g} "
+                "credits/s in all"
+            )
 
     @property
     def payment(self) -> float:

@@ -22,6 +22,8 @@ from dds.tiers.ways import Question, best_plan
 __all__ = ["TierFrontier", "envelope", "question", "three_tier", "tier_frontier"]
 
 _ONE_CORE = Offer()
+#: Credits/s per s; as for markets.
+_LEAST_VALUE = 1e-100
 
 
 def three_tier(
@@ -117,9 +119,11 @@ def question(links: TierLinks, edge: Offer, cloud: Offer, value_of_time: float) 
 
 
 def checked_value(value_of_time: float) -> float:
-    """The value of time; raises InvalidInput unless it is finite and > 0."""
-    if not 0.0 < value_of_time < math.inf:
-        raise InvalidInput(f"value_of_time is {value_of_time!r}; need credits/s per s > 0")
+    """The value of time; raises InvalidInput unless it is finite and >= 1e-100."""
+    if not _LEAST_VALUE <= value_of_time < math.inf:
+        raise InvalidInput(
+            f"value_of_time is {value_of_time!r}; need credits/s per s >= {_LEAST_VALUE:g}"
+        )
     return value_of_time
 
 

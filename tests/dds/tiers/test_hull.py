@@ -91,3 +91,15 @@ def test_a_link_outside_the_box_and_a_hull_that_is_not_complete_are_refused() ->
         tier_hull(graph, *seconds, slowest=0.0)
     with pytest.raises(InvalidInput, match="value_of_time"):
         found.plan(TierLinks(fast, fast), value_of_time=-1.0)
+
+
+def test_cuts_that_are_too_many_for_a_table_are_looked_at_when_asked(monkeypatch) -> None:
+    graph = load_model(topology("squeezenet"))
+    flops = np.array([v.flops + 1e5 for v in graph.operators])
+    seconds = flops / 1e9, flops / 2e10, flops / 2e11
+    monkeypatch.setattr(hull, "_MOST_WORKS", 10)
+    found = tier_hull(graph, *seconds, engine="python")
+    assert not found.works_by_id
+    links = TierLinks(Link(2e6, 2e6), Link(6e6, 6e6))
+    plan = found.plan(links)
+    assert math.isclose(plan.latency(1.0), three_tier(graph, *seconds, links).latency(1.0))

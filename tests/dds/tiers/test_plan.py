@@ -79,6 +79,8 @@ def test_two_hops_in_series() -> None:
         (lambda: Offer(1.0, -1.0), "price"),
         (lambda: Offer(1.0, math.inf), "price"),
         (lambda: Offer(math.inf, 1.0), "share"),
+        (lambda: Offer(5e-324), "share"),
+        (lambda: Offer(1e308, 1e308), "price"),
         (lambda: TierLinks(Link(1e-200, 1.0), Link(1.0, 1.0)), "device_edge"),
         (lambda: TierLinks(Link(1.0, 1.0), Link(1.0, 1e-200)), "edge_cloud"),
         (lambda: TierLinks(Link(1.0, 1.0), Link(1.0, 1.0), Link(1e-200, 1.0)), "device_cloud"),

@@ -242,6 +242,7 @@ def test_a_client_with_a_cloud_plays_the_edges_market() -> None:
         ({"cloud": [1.0, math.nan]}, "cloud"),
         ({"value_of_time": 0.0}, "value_of_time"),
         ({"value_of_time": math.inf}, "value_of_time"),
+        ({"value_of_time": 5e-324, "cloud_offer": Offer(1.0, 1.0)}, "value_of_time"),
     ],
 )
 def test_bad_input_is_named(change, says) -> None:
