@@ -1,13 +1,15 @@
-"""``dds experiment``: simulated comparisons, one sub-command each."""
+"""``dds experiment``: comparisons, simulated and measured, one sub-command each."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dds.cli import measured
 from dds.cli.arguments import add_device_flag, quantity
 from dds.cli.progress import bar_for_terminal
 from dds.cli.tables import aligned
@@ -16,6 +18,7 @@ from dds.files import write_whole
 from dds.units import parse_number
 
 if TYPE_CHECKING:
+    from dds.costs.link import Link
     from dds.experiments.three_tier import Cell, Setting, Summary
 
 __all__ = ["add", "run"]
@@ -51,8 +54,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the ``dds`` parser."""
     parser = commands.add_parser(
         "experiment",
-        help="simulated comparisons: three-tier",
-        description="Simulated comparisons of exact plans with baselines.",
+        help="comparisons, simulated and measured: three-tier",
+        description="Comparisons of exact plans with baselines, simulated and measured.",
         epilog="example: dds experiment three-tier --help\n\n"
         "units: latencies in ms in tables and s in JSON; shares in cores.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -67,7 +70,7 @@ def _add_three_tier(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="exact plans over device, edge and cloud against six baselines",
         description="Exact plans over device, edge and cloud against six baselines and chain "
         "two-point search.",
-        epilog=_THREE_TIER,
+        epilog=f"{_THREE_TIER}\n{measured.EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_device_flag(parser, "--device", "raspberry-pi-3b", "where the model's input is")
@@ -88,16 +91,22 @@ def _add_three_tier(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) 
          help="clients per model in the heavy market (default 40: at 9 models 360 clients, "
          "0.1 cores each)")  # fmt: skip
     more("--models", nargs="+", metavar="NAME", help="of the zoo (default: all nine)")
+    more("--networks", nargs="+", metavar="NAME", help="of 3G, 4G, WiFi (default: all)")
     more("--json", action="store_true", help="print JSON instead of the tables")
     more("--plot", type=Path, metavar="FILE.png", help="also draw what is saved, tile by tile")
+    measured.add_flags(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Simulate, print, draw; 1 when anything is faster than the exact plan."""
+    """Simulate or measure, print, draw; 1 for what must not be: see --help."""
     from dds.experiments import report, three_tier
     from dds.model.zoo import NAMES
 
+    measured.check(args)
+    networks = _networks(args.networks or three_tier.NETWORKS)
+    if args.measure:
+        return measured.run(args, networks)
     if args.plot is not None:
         _check_plot(args.plot)
     setting = three_tier.Setting(
@@ -109,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
         capacity=args.capacity,
         max_share=args.max_share,
         markets={"light": args.light, "heavy": args.heavy},
+        networks=networks,
     )
     with bar_for_terminal("three tiers") as bar:
         cells = three_tier.run(setting, bar)
@@ -127,6 +137,16 @@ def run(args: argparse.Namespace) -> int:
     if args.plot is not None:
         _draw(setting, cells, found, args.plot)
     return 1 if found.worse else 0
+
+
+def _networks(names: Iterable[str]) -> dict[str, Link]:
+    """Those of these names; raises InvalidInput for one that is unknown."""
+    from dds.experiments.three_tier import NETWORKS
+
+    for name in names:
+        if name not in NETWORKS:
+            raise InvalidInput(f"--networks: {name!r} is not one of {', '.join(NETWORKS)}")
+    return {name: NETWORKS[name] for name in names}
 
 
 def _check_plot(path: Path) -> None:

@@ -7,4 +7,5 @@
 - ``run``       the finished run as data: rows, verdict, JSON
 - ``report``    the table
 - ``chart``     the picture
+- ``tiers``     the three-tier experiment, measured; ``tiers_report`` is its table
 """

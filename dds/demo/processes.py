@@ -90,8 +90,9 @@ async def finish(
     watches = [asyncio.create_task(_relay(server, on_event)) for server in servers]
     relays = [asyncio.create_task(_relay(client, on_event)) for client in clients]
     everyone = asyncio.gather(*relays)
+    ends: list[asyncio.Future[Any]] = [*watches, everyone]
     try:
-        await asyncio.wait((*watches, everyone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for watch in watches:
             if watch.done():
                 watch.result()

@@ -9,7 +9,7 @@ from dds.costs.link import Link
 from dds.experiments.three_tier import REPORTED, Cell, Setting, Summary
 from dds.tiers.baselines import BASELINES
 
-__all__ = ["document", "rows", "summary_lines", "summary_rows"]
+__all__ = ["document", "link_document", "rows", "summary_lines", "summary_rows"]
 
 
 def document(setting: Setting, cells: Sequence[Cell], found: Summary) -> dict[str, Any]:
@@ -27,8 +27,8 @@ def document(setting: Setting, cells: Sequence[Cell], found: Summary) -> dict[st
             "capacity": setting.capacity,
             "max_share": setting.max_share,
             "clients_per_model": dict(setting.markets),
-            "networks": {name: _link(link) for name, link in setting.networks.items()},
-            "edge_cloud": _link(setting.edge_cloud),
+            "networks": {name: link_document(link) for name, link in setting.networks.items()},
+            "edge_cloud": link_document(setting.edge_cloud),
             "direct_rtt_s": setting.direct_rtt,
         },
         "cells": [_cell(cell) for cell in cells],
@@ -47,7 +47,8 @@ def document(setting: Setting, cells: Sequence[Cell], found: Summary) -> dict[st
     }
 
 
-def _link(link: Link) -> Mapping[str, float]:
+def link_document(link: Link) -> Mapping[str, float]:
+    """Bandwidths in Mbit/s, round trip in s."""
     return {
         "uplink_mbps": link.uplink * 8.0 / 1e6,
         "downlink_mbps": link.downlink * 8.0 / 1e6,

@@ -49,6 +49,15 @@ def test_json_and_a_picture(tmp_path: Path, capsys) -> None:
         (["--models", "lenet"], "lenet"),
         (["--models", "vgg19", "vgg19"], "name each once"),
         (["--capacity", "2"], "above the capacity of 2 cores"),
+        (["--networks", "5G"], "'5G' is not one of 3G, 4G, WiFi"),
+        (["--inferences", "3"], "--inferences: only with --measure"),
+        (["--seed", "0"], "--seed: only with --measure"),
+        (["--measure", "--device", "phone"], "--device: is of the simulation"),
+        (["--measure", "--plot", "a.png"], "--plot: is of the simulation"),
+        (["--measure", "--models", "lenet"], "'lenet' is not one of alexnet"),
+        (["--measure", "--models", "vgg19", "vgg19"], "name each once"),
+        (["--measure", "--cloud-share", "2"], "cloud_share is 2"),
+        (["--measure", "--inferences", "0"], "inferences is 0"),
     ],
 )
 def test_what_cannot_be_simulated_is_one_line_and_exits_with_2(capsys, flags, says) -> None:
@@ -108,6 +117,13 @@ def test_a_picture_without_matplotlib_says_what_to_install(monkeypatch, tmp_path
     monkeypatch.setattr(experiment, "find_spec", lambda _: None)
     assert main([*QUICK, "--plot", str(tmp_path / "a.png")]) == 2
     assert "pip install 'dds[plot]'" in capsys.readouterr().err
+
+
+def test_networks_can_be_chosen(capsys) -> None:
+    assert main([*QUICK, "--networks", "4G"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("4G ") for line in lines) == 4
+    assert not any(line.startswith(("3G ", "WiFi ")) for line in lines)
 
 
 def test_anything_faster_than_the_exact_plan_exits_with_1(monkeypatch, capsys) -> None:
