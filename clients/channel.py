@@ -29,6 +29,9 @@ _MESSAGE_BYTES = 2**28
 _CONNECT, _SHORT, _MEASURING, _STREAM = 10.0, 10.0, 120.0, 600.0
 #: An upload may take `_SHORT` and as long as its bytes need at this rate, bytes/s.
 _SLOWEST_UPLOAD = 2e6
+#: What gRPC says in place of the status of a stream that broke while something was written to it
+#: (github.com/grpc/grpc/issues/36066).
+_LOST = "Internal error from Core"
 
 T = TypeVar("T")
 
@@ -161,6 +164,8 @@ async def _reply(call: Awaitable[T]) -> T:
 
 def _failure(error: grpc.aio.AioRpcError) -> CallFailed:
     status = error.code().name
+    if (status, error.details()) == ("INTERNAL", _LOST):
+        return CallFailed("UNAVAILABLE", "the connection to the server broke; is it still running?")
     text = f"the server answered {status}: {error.details()}"
     pause = profiles.pushback_from_trailers(error.trailing_metadata())
     return CallFailed(status, text, retry_after=pause)

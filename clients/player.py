@@ -60,7 +60,7 @@ class Player:
 
     async def __aexit__(self, *_: object) -> None:
         """Leave the market, if still in it, and close the stream."""
-        with contextlib.suppress(MarketRefused, TimeoutError):
+        with contextlib.suppress(MarketRefused, CallFailed, TimeoutError):
             if not self.ended:
                 self._send(self.session.release(self._clock()))
                 await asyncio.wait_for(self.until(ClientState.LEFT), 2.0)

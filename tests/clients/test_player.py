@@ -149,6 +149,15 @@ def test_a_name_that_is_taken_is_refused() -> None:
         asyncio.run(taken())
 
 
+def test_leaving_a_server_that_is_no_longer_there_is_no_failure() -> None:
+    async def scene(market: Market, player: Player) -> None:
+        await buy(player)
+        market.refuses_streams = True
+        market.break_streams()
+
+    play(scene)
+
+
 def test_a_server_without_a_market_is_not_asked_again_and_again() -> None:
     async def scene(_: Market, player: Player) -> None:
         await player.until(ClientState.ADMITTED)
