@@ -102,7 +102,7 @@ class CloudShare:
             raise Infeasible(f"--cloud-share is {share:g}; the cloud sells {limit:g} cores at most")
         if quantum is not None:
             steps = Fraction(share).limit_denominator(10**9) / quantum
-            if steps.denominator != 1:
+            if steps < 1 or steps.denominator != 1:
                 raise Infeasible(
                     f"--cloud-share is {share:g}; the cloud sells steps of {float(quantum):g} cores"
                 )

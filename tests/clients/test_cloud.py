@@ -83,7 +83,11 @@ def test_it_is_held_while_it_is_wanted(tariff: Tariff, price: float) -> None:
 
 @pytest.mark.parametrize(
     ("share", "says"),
-    [(4.5, "the cloud sells 4 cores at most"), (0.0005, "the cloud sells steps of 0.001 cores")],
+    [
+        (4.5, "the cloud sells 4 cores at most"),
+        (0.0005, "the cloud sells steps of 0.001 cores"),
+        (1e-10, "the cloud sells steps of 0.001 cores"),
+    ],
 )
 def test_what_is_not_for_sale_is_not_bid_for(share: float, says: str) -> None:
     async def story() -> None:
