@@ -1,0 +1,204 @@
+"""Which worker computes which tile when, and what is sent meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dds.errors import InvalidInput
+from dds.model.graph import ModelGraph
+from dds.parallel.baselines import Plan, baseline_plans
+from dds.parallel.search_exact import MOST_OPERATORS, Exact, exact
+from dds.parallel.search_labels import label_plan
+from dds.parallel.search_tables import KINDS, Scratch, Tables, tables_of
+from dds.parallel.tiles import Region, Tile
+from dds.parallel.workers import Worker, WorkerLinks
+
+__all__ = ["Schedule", "Task", "Transfer", "baselines", "schedule"]
+
+#: Tries of the local search: fewer on large graphs, where each takes longer.
+_TRIES, _LEAST_TRIES, _WORK = 1000, 150, 40_000
+_SEED, _HEAT = 20_261, 0.05
+#: Of few operators it starts several times, and accepts more.
+_FEW_TURNS, _FEW_HEAT = 4, 0.5
+#: The exact search is for models of few operators and these many workers.
+_MOST_WORKERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A tile on a worker, by index, from start to end, s."""
+
+    worker: int
+    tile: Tile
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A region of a tensor on its way between two workers, by index, from start to end, s."""
+
+    sender: int
+    receiver: int
+    tensor: int
+    region: Region
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Tasks and transfers, each in order of start.
+
+    latency: when the last of them ends, s; method: what found it; proven: no schedule of whole
+    operators is faster (the exact search ended, and nothing is sliced).
+    """
+
+    tasks: tuple[Task, ...]
+    transfers: tuple[Transfer, ...]
+    latency: float
+    method: str = ""
+    proven: bool = False
+
+    @property
+    def sliced(self) -> bool:
+        """Whether some operator runs in slices."""
+        return any(task.tile.kind != "whole" for task in self.tasks)
+
+
+def schedule(
+    graph: ModelGraph,
+    workers: Sequence[Worker],
+    links: WorkerLinks,
+    *,
+    slices: bool = True,
+    tries: int | None = None,
+    search_exactly: bool = True,
+) -> Schedule:
+    """A schedule of low latency: never slower than any of :func:`baselines`.
+
+    The model's inputs are on workers[0], and its outputs end there.  Every operator runs once:
+    whole on one worker, or as slices of its rows or channels on a group of them, in proportion to
+    their speeds.  Data goes straight from the worker that made it to the one that needs it.
+
+    slices: whether operators may be sliced; tries: steps of the local search, by default fewer on
+    larger graphs; search_exactly: with up to 9 operators and 4 workers also look for the best
+    schedule of whole operators by branch and bound.  No randomness: equal questions get equal
+    answers, with and without numba.
+
+    Raises InvalidInput without workers, and for what times and links refuse.
+
+    >>> from dds.model.graph import Operator, Tensor
+    >>> tensors = tuple(Tensor(n, (), "float32", 100) for n in "abcd")
+    >>> ops = (Operator("f", "F", (0,), (1,)), Operator("g", "F", (0,), (2,)),
+    ...        Operator("h", "F", (1, 2), (3,)))
+    >>> fork = ModelGraph(ops, tensors, inputs=(0,), outputs=(3,))
+    >>> both = [Worker([4.0, 4.0, 1.0]), Worker([2.0, 2.0, 1.0])]
+    >>> found = schedule(fork, both, WorkerLinks(100.0))
+    >>> found.latency, [task.worker for task in found.tasks]
+    (5.0, [0, 1, 0])
+    """
+    if tries is not None and tries < 0:
+        raise InvalidInput(f"tries is {tries}; need a number >= 0")
+    from dds.parallel.search_kernel import improve
+
+    tables = tables_of(graph, workers, links, slices=slices)
+    scratch = Scratch.of(tables)
+    plans = {**baseline_plans(tables), "labels": label_plan(tables, graph)}
+    ends = {name: end_of(tables, scratch, plan) for name, plan in plans.items()}
+    name = min(ends, key=lambda each: ends[each])
+    if tries is None:
+        most = _WORK * 4 // max(tables.operators, 1) // len(workers)
+        tries = min(_TRIES, max(_LEAST_TRIES, most))
+    few = len(graph.operators) <= MOST_OPERATORS
+    best, end = plans[name], ends[name]
+    for turn in range(_FEW_TURNS if few else 1):
+        layout, order = (array.copy() for array in plans[name])
+        heat = _FEW_HEAT if few else _HEAT
+        reached = improve(tables, scratch, layout, order, tries, _SEED + turn, heat)
+        if reached < end:
+            best, end = Plan(layout, order), reached
+    found = _schedule(tables, best, name if end == ends[name] else "local search")
+    if search_exactly and few and len(workers) <= _MOST_WORKERS:
+        return _settled(tables, found, exact(tables, found.latency))
+    return found
+
+
+def baselines(
+    graph: ModelGraph, workers: Sequence[Worker], links: WorkerLinks
+) -> Mapping[str, Schedule]:
+    """What to compare a schedule with, by name: :data:`dds.parallel.baselines.BASELINES`.
+
+    Arguments and errors are those of :func:`schedule`.
+    """
+    tables = tables_of(graph, workers, links, slices=True)
+    return {name: _schedule(tables, plan, name) for name, plan in baseline_plans(tables).items()}
+
+
+def end_of(tables: Tables, scratch: Scratch, plan: Plan) -> float:
+    """When all is done, s."""
+    from dds.parallel.search_kernel import timeline
+
+    return float(timeline(tables, scratch, plan.layout, plan.order, np.inf, scratch.finish[:0]))
+
+
+def _schedule(tables: Tables, plan: Plan, method: str) -> Schedule:
+    """What a plan comes to."""
+    from dds.parallel.search_kernel import timeline
+
+    scratch = Scratch.of(tables)
+    log = np.zeros((len(tables.size) * tables.workers**2 + 1, 8))
+    latency = timeline(tables, scratch, plan.layout, plan.order, np.inf, log)
+    tasks = []
+    for v in range(1, tables.operators - 1):
+        layout = plan.layout[v]
+        kind = KINDS[tables.kinds[layout]]
+        for k in range(tables.workers):
+            if tables.cost[v, layout, k] >= 0.0:
+                low, high = (int(bound) for bound in tables.own[v, layout, k])
+                tile = Tile(range(v - 1, v), kind, low, high)  # type: ignore[arg-type]
+                start, end = float(scratch.begin[v, k]), float(scratch.finish[v, k])
+                tasks.append(Task(k, tile, start, end))
+    transfers = [_transfer(row) for row in log[1 : int(log[0, 0]) + 1]]
+    return _sorted(tasks, transfers, float(latency), method)
+
+
+def _transfer(row: NDArray[np.float64]) -> Transfer:
+    tensor, sender, receiver, axis, low, high = (int(number) for number in row[:6])
+    region = Region(axis, low, high) if axis >= 0 else Region(-1, 0, 0)
+    return Transfer(sender, receiver, tensor, region, float(row[6]), float(row[7]))
+
+
+def _settled(tables: Tables, found: Schedule, best: Exact) -> Schedule:
+    """The better of a schedule and the exact search's."""
+    proven = best.proven and not (found.sliced and not best.found)
+    if not best.found:
+        return Schedule(found.tasks, found.transfers, found.latency, found.method, proven)
+    tasks, transfers = [], []
+    for v in range(1, tables.operators - 1):
+        k, start = int(best.workers[v]), float(best.starts[v])
+        end = start + float(tables.cost[v, k, k])
+        tasks.append(Task(k, Tile(range(v - 1, v)), start, end))
+    for t, k in np.argwhere(best.sent >= 0.0).tolist():
+        sender, start = int(best.workers[tables.producer[t]]), float(best.sent[t, k])
+        last = tables.message + float(tables.size[t]) / float(tables.rates[sender, k])
+        transfers.append(Transfer(sender, k, t, Region(-1, 0, 0), start, start + last))
+    return _sorted(tasks, transfers, best.latency, "exact", proven=proven)
+
+
+def _sorted(
+    tasks: list[Task], transfers: list[Transfer], latency: float, method: str, *,
+    proven: bool = False,
+) -> Schedule:  # fmt: skip
+    """In order of start; what takes no time first."""
+
+    def when(each: Task | Transfer) -> tuple[float, float]:
+        return each.start, each.end
+
+    return Schedule(
+        tuple(sorted(tasks, key=when)), tuple(sorted(transfers, key=when)), latency, method, proven
+    )

@@ -1,0 +1,93 @@
+"""Who computes and what joins them: workers, and the links between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dds.costs.roofline import Timing, operator_times
+from dds.errors import InvalidInput
+from dds.model.graph import ModelGraph
+
+__all__ = ["Worker", "WorkerLinks", "seconds_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Worker:
+    """A device that runs operators, whole or slices of them, one at a time.
+
+    timing: seconds per operator there, as :func:`dds.costs.operator_times` takes them; overhead:
+    seconds that a slice takes beyond its share of the work; thin: how many more rows (or channels)
+    a slice seems to have, since few rows keep vector units and caches less busy; name: for people.
+
+    Of an operator that takes s seconds whole, a slice with a share x of the work and a height of r
+    out of R rows takes ``s (x + thin / R) + overhead``; where s = 0 it takes none.
+
+    Raises InvalidInput naming the field that is out of range.
+    """
+
+    timing: Timing
+    overhead: float = 0.0
+    thin: float = 0.0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for field, unit in (("overhead", "seconds"), ("thin", "rows")):
+            value = getattr(self, field)
+            if not (math.isfinite(value) and value >= 0.0):
+                raise InvalidInput(f"worker.{field} is {value!r}; need {unit} >= 0")
+
+
+@dataclass(frozen=True)
+class WorkerLinks:
+    """What joins the workers: one medium for all of them, or full-duplex wires to a switch.
+
+    bandwidth: bytes/s (> 0, ``inf`` allowed) of every worker's link, or one number for each;
+    message: seconds >= 0 that a transfer takes beyond its bytes; shared: one transfer at a time
+    among all workers (WiFi), else every worker sends one and receives one at a time (wired).
+
+    A transfer of D bytes from i to j takes ``message + D / min(b_i, b_j)``, and keeps the medium,
+    or i's way out and j's way in, for so long.
+
+    Raises InvalidInput naming the field that is out of range.
+    """
+
+    bandwidth: float | tuple[float, ...]
+    message: float = 0.0
+    shared: bool = False
+
+    def __post_init__(self) -> None:
+        given = self.bandwidth if isinstance(self.bandwidth, tuple) else (self.bandwidth,)
+        if any(math.isnan(rate) or rate < 1e-100 for rate in given):
+            raise InvalidInput(
+                f"links.bandwidth is {self.bandwidth!r}; need bytes/s >= 1e-100 of each worker"
+            )
+        if not (math.isfinite(self.message) and self.message >= 0.0):
+            raise InvalidInput(f"links.message is {self.message!r}; need seconds >= 0")
+
+    def rates(self, count: int) -> NDArray[np.float64]:
+        """Bytes/s between any two of `count` workers: a symmetric matrix.
+
+        Raises InvalidInput where the bandwidths are not one, nor one for each worker.
+        """
+        given = self.bandwidth if isinstance(self.bandwidth, tuple) else (self.bandwidth,) * count
+        if len(given) != count:
+            raise InvalidInput(
+                f"links.bandwidth has {len(given)} numbers for {count} workers; give one for each"
+            )
+        own = np.array(given, np.float64)
+        return np.asarray(np.minimum(own[:, None], own[None, :]))
+
+
+def seconds_of(graph: ModelGraph, workers: Sequence[Worker]) -> NDArray[np.float64]:
+    """Seconds of each operator on each worker: operators x workers.
+
+    Raises InvalidInput without workers, and for what :func:`dds.costs.operator_times` refuses.
+    """
+    if not workers:
+        raise InvalidInput("workers: none given; need at least the one that has the input")
+    return np.stack([operator_times(graph, worker.timing) for worker in workers], axis=1)
