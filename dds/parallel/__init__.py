@@ -3,6 +3,7 @@
 In reading order:
 
 - ``tiles``      what a tile is: which operators, which rows or channels; what it reads and costs
+- ``normalise``  batch norms folded into convolutions, LRN as a convolution, before slicing
 - ``rewrite``    a tile as an ONNX model of its own; ``rewrite_nodes`` operator by operator
 """
 

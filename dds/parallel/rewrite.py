@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import onnx
 
 from dds.errors import InvalidInput
 from dds.model.dataflow import Dataflow, dataflow
@@ -84,6 +85,8 @@ class Source:
     graph: ModelGraph
     #: Shapes of the constants: initialisers, and what is computed from them.
     constants: Mapping[str, tuple[int, ...]]
+    #: The model without its graph.
+    shell: onnx.ModelProto
 
     @classmethod
     def read(cls, model: bytes, graph: ModelGraph) -> Source:
@@ -106,7 +109,10 @@ class Source:
         forms = infer(file, flow.inputs, inputs)
         shapes = {name: forms[name].fixed for name in _constants(file, flow)}
         known = {name: shape for name, shape in shapes.items() if shape is not None}
-        return cls(file, flow, graph, known)
+        shell = onnx.ModelProto()
+        shell.CopyFrom(file.model)
+        shell.ClearField("graph")
+        return cls(file, flow, graph, known, shell)
 
     def tile(self, tile: Tile) -> TileModel:
         """The ONNX model of one tile, its weights copied once.
@@ -115,7 +121,7 @@ class Source:
         that must be sliced though its shape is unknown.
         """
         graph, regions = self.graph, tiles.tile_regions(self.graph, tile)
-        draft = Draft(self.file, self.flow)
+        draft = Draft(self.file, self.flow, self.shell)
         names = {t: graph.tensors[t].name for t in regions}
         reads = {t: regions[t] for t in tiles.run_inputs(graph, tile.operators) if t in regions}
         returns = tiles.tile_outputs(graph, tile.operators, tile.kind, tile.low, tile.high)
@@ -169,10 +175,10 @@ class Source:
         outer = set(self.file.model.graph.node[index].input)
         draft.need(name for name in captured if name not in outer)
 
-    def _node(self, v: int, names: Mapping[int, str]) -> Any:
+    def _node(self, v: int, names: Mapping[int, str]) -> onnx.NodeProto:
         """A copy of an operator's node that writes to the names of this tile."""
         operator = self.graph.operators[v]
-        node = type(self.file.model.graph.node[0])()
+        node = onnx.NodeProto()
         node.CopyFrom(self.file.model.graph.node[operator.node])
         node.name = operator.name
         here = {self.graph.tensors[t].name: names.get(t, "") for t in operator.outputs}

@@ -21,8 +21,10 @@ _FIRST_SLICE_WITH_INPUTS = 10
 class Draft:
     """Collects a tile's nodes in order; each constant comes along once, as it is or sliced."""
 
-    def __init__(self, file: OnnxFile, flow: Dataflow) -> None:
+    def __init__(self, file: OnnxFile, flow: Dataflow, shell: onnx.ModelProto) -> None:
+        """Start empty; shell: the model without its graph."""
         self.file = file
+        self._shell = shell
         self.flow = flow
         self.opset = opset(file.model)
         self._nodes: list[onnx.NodeProto] = []
@@ -31,11 +33,12 @@ class Draft:
         self._weights: list[Span] = []
         self._small: dict[tuple[int, ...], onnx.TensorProto] = {}
         self._slices: dict[tuple[str, Region], str] = {}
-        self._taken = {*file.weights, *flow.producer, *flow.inputs}
+        self._taken: set[str] = set()
 
     def fresh(self, name: str) -> str:
         """A name like ``name`` that the model does not use."""
-        while name in self._taken:
+        homes = (self._taken, self.file.weights, self.flow.producer, self.flow.inputs)
+        while any(name in names for names in homes):
             name += "'"
         self._taken.add(name)
         return name
@@ -96,8 +99,7 @@ class Draft:
         source = self.file.model
         folded, leaves = self.flow.behind(self._needed)
         part = onnx.ModelProto()
-        part.CopyFrom(source)
-        part.ClearField("graph")
+        part.CopyFrom(self._shell)
         # From IR 4 on initialisers are no inputs, so a runtime may fold them.
         part.ir_version = max(source.ir_version, 4)
         part.graph.name = source.graph.name or "model"
