@@ -24,8 +24,8 @@ measured: with --measure, a cloud and an edge mec-server and one mec-client afte
 this machine, alone in their market; by default squeezenet, alexnet and resnet50 on WiFi, in about
 2 minutes. The client plays the exact plan, then device-only, edge-only and cloud-only, 3 inferences
 each. Kernels are real, speeds emulated: the device takes 60 times as long as the cloud, a core of
-the edge 12 times, about as in the simulation; links are 9 times slower than their names say, for
-so much slower is a core of this machine than the cloud that is simulated. Latencies are in s.
+the edge 12 times, about as in the simulation; links are 9 times slower than their names say, as the
+cloud, a core of this machine, is slower than the simulated one. Latencies are in s.
 Exit code 1 when outputs differ from the whole model's (rtol 1e-4, atol 1e-5).
 
   dds experiment three-tier --measure
