@@ -170,10 +170,16 @@ class Source:
                 operands.append(Operand(names[t], self.graph.tensors[t].shape, want))
         node = rewritten(draft, self._node(v, names), operator, operands, self._made(v, region))
         draft.add(node)
-        # What a constant is computed from comes along with whatever reads it.
-        captured = (name for name in self.flow.reads[index] if name not in local)
+        # What the bodies of control flow capture keeps its name, or they would miss it.
         outer = set(self.file.model.graph.node[index].input)
-        draft.need(name for name in captured if name not in outer)
+        captured = [name for name in self.flow.reads[index] if name not in outer]
+        for name in captured:
+            if name in local and names[local[name]] != name:
+                raise InvalidInput(
+                    f"{operator.name!r} ({operator.kind}) reads {name!r} inside its body, which "
+                    "the tile returns a part of; end the run before it"
+                )
+        draft.need(name for name in captured if name not in local)
 
     def _node(self, v: int, names: Mapping[int, str]) -> onnx.NodeProto:
         """A copy of an operator's node that writes to the names of this tile."""

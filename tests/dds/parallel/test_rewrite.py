@@ -1,0 +1,418 @@
+"""Tiles as models: joined they are the whole, bit for bit where no kernel sums otherwise."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from dds.errors import InvalidInput
+from dds.model import load_model, zoo
+from dds.parallel import tiles
+from dds.parallel.rewrite import Source, join, tile_model
+from dds.parallel.tiles import WHOLE, Region, Tile
+
+FLOAT = TensorProto.FLOAT
+#: Vectorised functions whose last digit depends on where an element lies in memory.
+_APPROXIMATE = {"LRN", "Sigmoid", "Softmax"}
+
+
+class Chain:
+    """A drawn model in the making; ``shape`` is of the tensor that ends it so far."""
+
+    def __init__(self, draw, opset: int) -> None:
+        self.draw = draw
+        self.opset = opset
+        self.rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+        self.shape = [1, draw(st.integers(1, 3)) * 2, draw(st.integers(4, 11)),
+                      draw(st.integers(3, 6))]  # fmt: skip
+        self.first = list(self.shape)
+        self.name = "x"
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def weight(self, array) -> str:
+        name = f"w{len(self.weights)}"
+        kind = np.int64 if np.asarray(array).dtype.kind == "i" else np.float32
+        self.weights.append(numpy_helper.from_array(np.asarray(array, kind), name))
+        return name
+
+    def uniform(self, *shape: int) -> str:
+        return self.weight(self.rng.uniform(0.5, 1.5, shape) * self.rng.choice([-1.0, 1.0], shape))
+
+    def node(self, kind: str, *reads: str, **attributes) -> str:
+        made = f"t{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, reads, [made], **attributes))
+        return made
+
+    def step(self) -> None:
+        kinds = [self.convolution, self.pool, self.pointwise, self.norm, self.add, self.branch,
+                 self.residual, self.shuffle, self.lrn]  # fmt: skip
+        self.draw(st.sampled_from(kinds))()
+
+    def window(self) -> tuple[dict, list[int]]:
+        """Attributes of a window, and the size it leaves."""
+        draw, given, sizes = self.draw, {}, []
+        kernel = [draw(st.integers(1, 3)) for _ in range(2)]
+        given["kernel_shape"] = kernel
+        given["strides"] = strides = [draw(st.integers(1, 2)) for _ in range(2)]
+        same = draw(st.sampled_from([None, None, "SAME_UPPER", "SAME_LOWER"]))
+        pads = [draw(st.integers(0, k - 1)) for k in kernel + kernel]
+        if same:
+            given["auto_pad"] = same
+        else:
+            given["pads"] = pads
+        for k in range(2):
+            size, step = self.shape[2 + k], strides[k]
+            if same:
+                assume(kernel[k] >= step)  # onnxruntime would pad by less than nothing
+                sizes.append(-(-size // step))
+            else:
+                assume(size + pads[k] + pads[k + 2] >= kernel[k])
+                sizes.append((size + pads[k] + pads[k + 2] - kernel[k]) // step + 1)
+        return given, sizes
+
+    def convolution(self) -> None:
+        given, sizes = self.window()
+        groups = self.draw(st.sampled_from([g for g in (1, 2, 3) if self.shape[1] % g == 0]))
+        made = groups * self.draw(st.integers(1, 3))
+        if "auto_pad" not in given and self.draw(st.booleans()):
+            given["dilations"] = dilations = [self.draw(st.integers(1, 2)) for _ in range(2)]
+            for k in range(2):
+                extent = (given["kernel_shape"][k] - 1) * dilations[k] + 1
+                room = self.shape[2 + k] + given["pads"][k] + given["pads"][k + 2] - extent
+                assume(room >= 0)
+                sizes[k] = room // given["strides"][k] + 1
+        weights = [self.uniform(made, self.shape[1] // groups, *given["kernel_shape"])]
+        if self.draw(st.booleans()):
+            weights.append(self.uniform(made))
+        self.name = self.node("Conv", self.name, *weights, group=groups, **given)
+        self.shape[1:] = [made, *sizes]
+
+    def pool(self) -> None:
+        given, sizes = self.window()
+        kind = self.draw(st.sampled_from(["MaxPool", "AveragePool"]))
+        if kind == "AveragePool":
+            given["count_include_pad"] = self.draw(st.integers(0, 1))
+        self.name = self.node(kind, self.name, **given)
+        self.shape[2:] = sizes
+
+    def pointwise(self) -> None:
+        kind = self.draw(st.sampled_from(["Relu", "LeakyRelu", "Sigmoid", "PRelu"]))
+        slopes = [self.uniform(self.shape[1], 1, 1)] if kind == "PRelu" else []
+        self.name = self.node(kind, self.name, *slopes)
+
+    def norm(self) -> None:
+        channels = self.shape[1]
+        parts = [self.uniform(channels) for _ in range(3)]
+        parts.append(self.weight(self.rng.uniform(0.5, 1.5, channels)))
+        self.name = self.node("BatchNormalization", self.name, *parts)
+
+    def add(self) -> None:
+        """Add or multiply a constant that broadcasts in one of four ways."""
+        _, channels, rows, columns = self.shape
+        shape = self.draw(
+            st.sampled_from([(), (channels, 1, 1), (1, 1, rows, 1), (channels, rows, columns)])
+        )
+        constant = self.uniform(*shape)
+        if self.draw(st.booleans()):  # folded, not an initialiser
+            constant = self.node("Neg", constant)
+        kind = self.draw(st.sampled_from(["Add", "Mul", "Sub"]))
+        pair = [self.name, constant]
+        self.name = self.node(kind, *(pair[::-1] if self.draw(st.booleans()) else pair))
+
+    def branch(self) -> None:
+        other = self.node("Relu", self.name)
+        axis = self.draw(st.sampled_from([1, 2]))
+        self.name = self.node("Concat", self.name, other, axis=axis)
+        self.shape[axis] *= 2
+
+    def residual(self) -> None:
+        channels = self.shape[1]
+        kernel = self.uniform(channels, channels, 3, 1)
+        other = self.node("Conv", self.name, kernel, pads=[1, 0, 1, 0])
+        self.name = self.node("Sum", self.name, other)
+
+    def shuffle(self) -> None:
+        _, channels, rows, columns = self.shape
+        groups = self.draw(st.sampled_from([g for g in (1, 2, 3) if channels % g == 0]))
+        parted = self.weight(np.array([1, groups, channels // groups, rows, columns]))
+        merged = self.weight(np.array(self.shape))
+        five = self.node("Reshape", self.name, parted)
+        turned = self.node("Transpose", five, perm=[0, 2, 1, 3, 4])
+        self.name = self.node("Reshape", turned, merged)
+
+    def lrn(self) -> None:
+        self.name = self.node("LRN", self.name, size=self.draw(st.sampled_from([3, 5])), alpha=0.1)
+
+    def build(self) -> bytes:
+        graph = helper.make_graph(
+            self.nodes,
+            "drawn",
+            [helper.make_tensor_value_info("x", FLOAT, self.first)],
+            [helper.make_tensor_value_info(self.name, FLOAT, self.shape)],
+            self.weights,
+        )
+        opsets = [helper.make_opsetid("", self.opset)]
+        return helper.make_model(graph, ir_version=8, opset_imports=opsets).SerializeToString()
+
+
+@st.composite
+def segments(draw) -> bytes:
+    chain = Chain(draw, draw(st.sampled_from([9, 11, 17])))
+    for _ in range(draw(st.integers(1, 5))):
+        chain.step()
+    return chain.build()
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(segments(), st.sampled_from(["rows", "channels"]), st.data())
+def test_drawn_segments_in_tiles_are_the_whole(run, every_tensor, model, kind, data) -> None:
+    graph = load_model(model)
+    first = data.draw(st.integers(0, len(graph.operators) - 1))
+    segment = range(first, data.draw(st.integers(first + 1, len(graph.operators))))
+    source = Source.read(model, graph)
+    if not tiles.sliceable(graph, segment, kind):
+        with pytest.raises(InvalidInput):
+            source.tile(Tile(segment, kind, 0, 1))
+        return
+    size = tiles.extent(graph, segment, kind)
+    inner = data.draw(st.lists(st.integers(1, size - 1), max_size=2, unique=True))
+    shape = graph.tensors[graph.inputs[0]].shape
+    x = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+    whole = every_tensor(model, graph, {"x": x})
+    found: dict[str, list[np.ndarray]] = {}
+    for low, high in itertools.pairwise([0, *sorted(inner), size]):
+        part = source.tile(Tile(segment, kind, low, high))
+        onnx.checker.check_model(part.model, full_check=True)
+        reads = tiles.tile_inputs(graph, segment, kind, low, high)
+        assert part.inputs == {graph.tensors[t].name: region for t, region in reads.items()}
+        for name, value in run(part.model, part.feeds(whole)).items():
+            found.setdefault(name, []).append(value)
+    exact = all(_exact(graph, v, kind) for v in segment)
+    for name, pieces in found.items():
+        joined = join(pieces, kind)
+        if exact:
+            np.testing.assert_array_equal(joined, whole[name])
+        else:
+            largest = float(np.abs(whole[name]).max())
+            np.testing.assert_allclose(joined, whole[name], rtol=0, atol=1e-5 * largest)
+
+
+def _exact(graph, v: int, kind: str) -> bool:
+    """Whether onnxruntime computes each element alike, whatever else the slice holds.
+
+    Its matrix products have a kernel of their own for one row (a single channel) and for one
+    column (a single pixel).
+    """
+    operator = graph.operators[v]
+    if operator.kind == "Conv":
+        return kind == "rows" and graph.tensors[operator.outputs[0]].shape[3] > 1
+    return operator.kind not in _APPROXIMATE
+
+
+@pytest.mark.parametrize("name", zoo.NAMES)
+def test_every_sliceable_block_of_the_zoo(name, run, every_tensor, picture) -> None:
+    """In 2 and in 3 parts.  Bit for bit, but for rows of convolutions of many products.
+
+    A kernel adds products up in runs of at least 128, whose length depends on how many columns
+    there are: with fewer rows a sum of more than 128 may round in another way.  Weights of
+    more than 32 MB are not cut in 3 as well: loading them takes half a minute.
+    """
+    data = zoo.build(name)
+    graph = load_model(data)
+    whole = every_tensor(data, graph, picture(graph))
+    source = Source.read(data, graph)
+    checked = 0
+    for block, kind in itertools.product(tiles.blocks(graph), ("rows", "channels")):
+        if not tiles.sliceable(graph, block, kind):
+            continue
+        size = tiles.extent(graph, block, kind)
+        exact = kind == "channels" or all(_products(graph, v) <= 128 for v in block)
+        heavy = sum(graph.operators[v].weight_bytes for v in block) > 2**25
+        for bounds in {tiles.bounds(size, [1.0] * parts, kind) for parts in (2, 3 - heavy)}:
+            pieces: dict[str, list[np.ndarray]] = {}
+            for low, high in itertools.pairwise(bounds):
+                if low < high:
+                    part = source.tile(Tile(block, kind, low, high))
+                    for tensor, value in run(part.model, part.feeds(whole)).items():
+                        pieces.setdefault(tensor, []).append(value)
+            for tensor, values in pieces.items():
+                checked += 1
+                joined, answer = join(values, kind), whole[tensor]
+                if exact:
+                    np.testing.assert_array_equal(joined, answer)
+                else:
+                    atol = 1e-5 * float(np.abs(answer).max())
+                    np.testing.assert_allclose(joined, answer, rtol=0, atol=atol)
+    assert checked > 20
+
+
+def _products(graph, v: int) -> int:
+    """Products summed into one output of a convolution."""
+    operator = graph.operators[v]
+    if operator.kind != "Conv":
+        return 0
+    made = int(np.prod(graph.tensors[operator.outputs[0]].shape))
+    return operator.macs // made
+
+
+@pytest.mark.parametrize(
+    ("name", "segment", "kind"),
+    [
+        ("squeezenet", range(2, 30), "rows"),
+        ("squeezenet", range(2, 30), "channels"),
+        ("shufflenet", range(2, 30), "rows"),
+        ("shufflenet", range(10, 20), "channels"),
+    ],
+)
+def test_tiles_with_everything_optimised(name, segment, kind, run, every_tensor, picture) -> None:
+    data = zoo.build(name)
+    graph = load_model(data)
+    whole = every_tensor(data, graph, picture(graph))
+    source = Source.read(data, graph)
+    pieces: dict[str, list[np.ndarray]] = {}
+    bounds = tiles.bounds(tiles.extent(graph, segment, kind), [1, 2, 1], kind)
+    for low, high in itertools.pairwise(bounds):
+        part = source.tile(Tile(segment, kind, low, high))
+        for tensor, value in run(part.model, part.feeds(whole), optimise=True).items():
+            pieces.setdefault(tensor, []).append(value)
+    for tensor, values in pieces.items():
+        atol = 1e-5 * float(np.abs(whole[tensor]).max())
+        np.testing.assert_allclose(join(values, kind), whole[tensor], rtol=0, atol=atol)
+
+
+def model_of(nodes, shape, weights, opset=17, out=None) -> bytes:
+    arrays = [numpy_helper.from_array(np.asarray(a), n) for n, a in weights.items()]
+    made = nodes[-1].output[0]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", FLOAT, shape)],
+        [helper.make_tensor_value_info(made, FLOAT, out)],
+        arrays,
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, ir_version=8, opset_imports=opsets).SerializeToString()
+
+
+MATRICES = [
+    ("Gemm", {"transB": 1}, (40, 8), (40,)),
+    ("Gemm", {}, (8, 40), (1, 40)),
+    ("Gemm", {"transB": 1, "alpha": 0.5}, (40, 8), (1,)),
+    ("Gemm", {}, (8, 40), None),
+    ("MatMul", {}, (8, 40), None),
+]
+
+
+@pytest.mark.parametrize(("kind", "attributes", "weight", "bias"), MATRICES)
+def test_columns_of_a_matrix(kind, attributes, weight, bias, run) -> None:
+    rng = np.random.default_rng(3)
+    weights = {"w": rng.random(weight, np.float32)}
+    reads = ["x", "w"]
+    if bias is not None:
+        weights["b"] = rng.random(bias, np.float32)
+        reads.append("b")
+    model = model_of([helper.make_node(kind, reads, ["y"], **attributes)], (3, 8), weights)
+    graph = load_model(model)
+    feeds = {"x": rng.random((3, 8), np.float32)}
+    parts = [tile_model(model, graph, Tile(range(1), "channels", *b)) for b in ((0, 16), (16, 40))]
+    assert [part.inputs for part in parts] == [{"x": WHOLE}] * 2
+    assert len(parts[0].model) < len(parts[1].model) < len(model)
+    joined = join([run(part.model, part.feeds(feeds))["y"] for part in parts], "channels")
+    np.testing.assert_allclose(joined, run(model, feeds)["y"], rtol=1e-6)
+
+
+def test_a_tile_holds_its_own_weights_and_no_others() -> None:
+    data = zoo.build("alexnet")
+    graph = load_model(data)
+    (v,) = (v for v, o in enumerate(graph.operators) if o.kind == "Gemm" and o.weight_bytes > 10**8)
+    quarter = tile_model(data, graph, Tile(range(v, v + 1), "channels", 0, 1024))
+    assert len(quarter.model) == pytest.approx(graph.operators[v].weight_bytes / 4, rel=1e-3)
+    assert quarter.outputs == {
+        graph.tensors[graph.operators[v].outputs[0]].name: Region(1, 0, 1024)
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes", "why"),
+    [
+        ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}, "MaxPool"),
+        ("AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}, "AveragePool"),
+        ("Softmax", {"axis": 2}, "Softmax"),
+        ("DepthToSpace", {"blocksize": 2}, "DepthToSpace"),
+    ],
+)
+def test_what_cannot_be_sliced_is_refused_in_one_line(kind, attributes, why) -> None:
+    data = model_of(
+        [helper.make_node(kind, ["x"], ["y"], name="n", **attributes)], (1, 4, 7, 7), {}
+    )
+    graph = load_model(data)
+    assert not tiles.sliceable(graph, range(1), "rows")
+    with pytest.raises(InvalidInput, match=rf"^'n' \({why}\) cannot be sliced along axis 2; keep"):
+        tile_model(data, graph, Tile(range(1), "rows", 0, 1))
+
+
+def test_pools_that_round_up_are_sliced_by_channels(run) -> None:
+    node = helper.make_node(
+        "MaxPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1
+    )
+    data = model_of([node], (1, 4, 7, 7), {})
+    graph = load_model(data)
+    feeds = {"x": np.random.default_rng(1).random((1, 4, 7, 7), np.float32)}
+    parts = [tile_model(data, graph, Tile(range(1), "channels", *b)) for b in ((0, 1), (1, 4))]
+    joined = join([run(part.model, part.feeds(feeds))["y"] for part in parts], "channels")
+    np.testing.assert_array_equal(joined, run(data, feeds)["y"])
+
+
+def test_whole_runs_are_models_too(run, every_tensor, picture) -> None:
+    data = zoo.build("squeezenet")
+    graph = load_model(data)
+    whole = every_tensor(data, graph, picture(graph))
+    part = tile_model(data, graph, Tile(range(10, 40)))
+    answer = run(part.model, part.feeds(whole))
+    assert answer.keys() == part.outputs.keys()
+    for name, value in answer.items():
+        np.testing.assert_array_equal(join([value], "whole"), whole[name])
+
+
+def test_a_graph_of_another_model_and_missing_tensors_are_refused() -> None:
+    data = zoo.build("squeezenet")
+    with pytest.raises(InvalidInput, match="is not in this model"):
+        Source.read(data, load_model(zoo.topology("alexnet")))
+    part = tile_model(data, load_model(data), Tile(range(1)))
+    with pytest.raises(InvalidInput, match="is missing; the tile reads it"):
+        part.feeds({})
+
+
+def test_bodies_of_control_flow_find_what_they_capture(run) -> None:
+    """Or are refused, where the tile returns only a part of it under its name."""
+    inside = helper.make_graph(
+        [helper.make_node("Neg", ["a"], ["n"])],
+        "body",
+        [],
+        [helper.make_tensor_value_info("n", FLOAT, (1, 2, 6, 6))],
+    )
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"]),
+        helper.make_node("If", ["c"], ["b"], name="if", then_branch=inside, else_branch=inside),
+        helper.make_node("GlobalMaxPool", ["b"], ["g"]),
+        helper.make_node("Mul", ["a", "g"], ["y"]),
+    ]
+    data = model_of(nodes, (1, 2, 6, 6), {"c": np.array(True)})
+    feeds = {"x": np.random.default_rng(1).normal(size=(1, 2, 6, 6)).astype(np.float32)}
+    graph = load_model(data)
+    parts = [tile_model(data, graph, Tile(range(4), "rows", *b)) for b in ((0, 2), (2, 6))]
+    joined = join([run(part.model, part.feeds(feeds))["y"] for part in parts], "rows")
+    np.testing.assert_array_equal(joined, run(data, feeds)["y"])
+
+    returning = onnx.ModelProto.FromString(data)
+    returning.graph.output.append(helper.make_tensor_value_info("a", FLOAT, (1, 2, 6, 6)))
+    both = returning.SerializeToString()
+    with pytest.raises(InvalidInput, match=r"'if' \(If\) reads 'a' inside its body"):
+        tile_model(both, load_model(both), Tile(range(4), "rows", 0, 2))
