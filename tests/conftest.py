@@ -1,7 +1,10 @@
-"""For all tests: no time limit per Hypothesis example, which a loaded machine would break."""
+"""For all tests: Hypothesis draws the same examples every time, and may take its time for each.
+
+`pytest --hypothesis-profile explore` draws others.
+"""
 
 from hypothesis import settings
 
-# What is not said here stays as Hypothesis has it, which differs where it finds itself in CI.
-settings.register_profile("dds", deadline=None)
+settings.register_profile("dds", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
 settings.load_profile("dds")
