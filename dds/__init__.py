@@ -7,6 +7,7 @@ Map of the package, in reading order:
   ``dds.predict`` learns them
 - ``dds.cut``      the min-cut, the exact frontier of a client, the hull over all links
 - ``dds.tiers``    device, edge and cloud: exact plans over three tiers
+- ``dds.parallel`` operators and slices of them on several workers at once
 - ``dds.market``   clients, tariffs, best responses, equilibria, certificates, welfare
 - ``dds.online``   a market that clients join and leave
 - ``dds.pool``     the pooled product: one work-conserving server, pay for what you use
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from dds.model.graph import ModelGraph
     from dds.model.importer import load_model
     from dds.online.market import Market
+    from dds.parallel.schedule import Schedule, schedule
+    from dds.parallel.workers import Worker, WorkerLinks
     from dds.pool.equilibrium import PooledEquilibrium, pooled
     from dds.pool.recommend import Recommendation, recommend
     from dds.pool.server import Pool
@@ -76,11 +79,14 @@ __all__ = [
     "PooledEquilibrium",
     "Power",
     "Recommendation",
+    "Schedule",
     "SocialOptimum",
     "TierFrontier",
     "TierHull",
     "TierLinks",
     "TierPlan",
+    "Worker",
+    "WorkerLinks",
     "competitive",
     "efficiency",
     "endowed",
@@ -90,6 +96,7 @@ __all__ = [
     "nash",
     "pooled",
     "recommend",
+    "schedule",
     "social",
     "three_tier",
     "tier_frontier",
@@ -122,11 +129,14 @@ _HOME = {
     "PooledEquilibrium": "dds.pool.equilibrium",
     "Power": "dds.market.tariff",
     "Recommendation": "dds.pool.recommend",
+    "Schedule": "dds.parallel.schedule",
     "SocialOptimum": "dds.market.social",
     "TierFrontier": "dds.tiers.solver",
     "TierHull": "dds.tiers.hull",
     "TierLinks": "dds.tiers.links",
     "TierPlan": "dds.tiers.plan",
+    "Worker": "dds.parallel.workers",
+    "WorkerLinks": "dds.parallel.workers",
     "competitive": "dds.market.equilibrium",
     "efficiency": "dds.market.efficiency",
     "endowed": "dds.market.endowment",
@@ -136,6 +146,7 @@ _HOME = {
     "nash": "dds.market.equilibrium",
     "pooled": "dds.pool.equilibrium",
     "recommend": "dds.pool.recommend",
+    "schedule": "dds.parallel.schedule",
     "social": "dds.market.social",
     "three_tier": "dds.tiers.solver",
     "tier_frontier": "dds.tiers.solver",

@@ -23,7 +23,7 @@ __all__ = ["Schedule", "Task", "Transfer", "baselines", "schedule"]
 _TRIES, _LEAST_TRIES, _WORK = 1000, 150, 40_000
 _SEED, _HEAT = 20_261, 0.05
 #: Of few operators it starts several times, and accepts more.
-_FEW_TURNS, _FEW_HEAT = 4, 0.5
+_FEW_TURNS, _FEW_TRIES, _FEW_HEAT = 8, 2000, 0.5
 #: The exact search is for models of few operators and these many workers.
 _MOST_WORKERS = 4
 
@@ -111,10 +111,10 @@ def schedule(
     plans = {**baseline_plans(tables), "labels": label_plan(tables, graph)}
     ends = {name: end_of(tables, scratch, plan) for name, plan in plans.items()}
     name = min(ends, key=lambda each: ends[each])
+    few = len(graph.operators) <= MOST_OPERATORS
     if tries is None:
         most = _WORK * 4 // max(tables.operators, 1) // len(workers)
-        tries = min(_TRIES, max(_LEAST_TRIES, most))
-    few = len(graph.operators) <= MOST_OPERATORS
+        tries = _FEW_TRIES if few else min(_TRIES, max(_LEAST_TRIES, most))
     best, end = plans[name], ends[name]
     for turn in range(_FEW_TURNS if few else 1):
         layout, order = (array.copy() for array in plans[name])

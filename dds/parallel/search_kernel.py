@@ -266,11 +266,17 @@ def improve(
             spread = 1 + draws[3] % max(2, min(count // 2, 24))
             _move_in_order(tables, order, i, spread if draws[2] % 2 == 0 else -spread)
         else:
-            length = 1 if choice < 10 else 2 + draws[3] % max(1, count // 4)
-            lay = draws[2] % layouts
-            if choice >= 14:  # the next ones do as their predecessor in the order does
-                lay = layout[order[i - 1]]
-            for p in range(i, min(i + length, count - 1)):
+            lay, way = draws[2] % layouts, 1
+            length = (
+                1 if choice < 10 else 2 + draws[3] % max(1, count // (4 if choice == 10 else 16))
+            )
+            if choice > 11:  # what follows or precedes a change of layout joins the other side
+                while i < count - 2 and layout[order[i]] == layout[order[i - 1]]:
+                    i += 1
+                lay, length = layout[order[i - 1]], 1 + draws[3] % 8
+                if draws[2] % 2 == 0:
+                    lay, way, i = layout[order[i]], -1, i - 1
+            for p in range(i, max(0, min(i + way * length, count - 1)), way):
                 if tables.valid[order[p], lay]:
                     layout[order[p]] = lay
         allowed = now * (1.0 + heat * (1.0 - step / tries) ** 2)
