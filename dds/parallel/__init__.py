@@ -4,7 +4,12 @@ In reading order:
 
 - ``tiles``      what a tile is: which operators, which rows or channels; what it reads and costs
 - ``normalise``  batch norms folded into convolutions, LRN as a convolution, before slicing
-- ``rewrite``    a tile as an ONNX model of its own; ``rewrite_nodes`` operator by operator
+- ``rewrite``    a tile as an ONNX model of its own, put together in ``rewrite_model``, operator by
+  operator in ``rewrite_nodes``
+- ``workers``    who can run tiles, and the links between them
+- ``schedule``   what a schedule is, and the search for one: ``search_tables`` (what tiles cost),
+  ``search_labels`` (layouts along the blocks), ``search_exact`` (few operators), ``search_kernel``
+- ``baselines``, ``bound``, ``checker``  what to compare a schedule with, and what it must satisfy
 """
 
 from dds.parallel.tiles import Layout, Region, Tile, blocks, sliceable

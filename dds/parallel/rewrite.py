@@ -22,7 +22,7 @@ from dds.model.graph import ModelGraph
 from dds.model.onnxfile import OnnxFile, open_onnx
 from dds.model.shapes import infer
 from dds.parallel import tiles
-from dds.parallel.rewrite_draft import Draft
+from dds.parallel.rewrite_model import Draft
 from dds.parallel.rewrite_nodes import Operand, rewritten
 from dds.parallel.tiles import WHOLE, Kind, Region, Tile
 

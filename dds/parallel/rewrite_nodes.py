@@ -14,7 +14,7 @@ import onnx
 from dds.errors import InvalidInput
 from dds.model.graph import Operator
 from dds.model.reach import ELEMENTWISE, broadcast_axis
-from dds.parallel.rewrite_draft import Draft
+from dds.parallel.rewrite_model import Draft
 from dds.parallel.tiles import Region
 
 __all__ = ["Operand", "rewritten"]
