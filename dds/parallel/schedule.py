@@ -160,7 +160,7 @@ def _schedule(tables: Tables, plan: Plan, method: str) -> Schedule:
         for k in range(tables.workers):
             if tables.cost[v, layout, k] >= 0.0:
                 low, high = (int(bound) for bound in tables.own[v, layout, k])
-                tile = Tile(range(v - 1, v), kind, low, high)  # type: ignore[arg-type]
+                tile = Tile(range(v - 1, v), kind, low, high)
                 start, end = float(scratch.begin[v, k]), float(scratch.finish[v, k])
                 tasks.append(Task(k, tile, start, end))
     transfers = [_transfer(row) for row in log[1 : int(log[0, 0]) + 1]]

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from dds.costs.once import once_per_graph
 from dds.model.graph import ModelGraph
-from dds.parallel.tiles import ALIGNMENT, extent, sliceable
+from dds.parallel.tiles import ALIGNMENT, Kind, extent, sliceable
 from dds.parallel.workers import Worker, WorkerLinks, seconds_of
 
 __all__ = ["KINDS", "Scratch", "Tables", "tables_of"]
 
 #: Kinds of layouts; the number of a sliced one is the axis that it slices.
-KINDS = ("whole", "channels", "rows")
+KINDS: tuple[Kind, ...] = ("whole", "channels", "rows")
 #: Up to so many workers every group of them may share an operator; of more, the fastest few.
 _ALL_GROUPS = 4
 
@@ -112,7 +112,7 @@ def tables_of(
     edges = (len(structure.reads), len(layouts), count)
     cost, need_axis = np.full(shape, -1.0), np.full(edges, -2, np.int8)
     own, need = np.zeros((*shape, 2), np.int32), np.zeros((*edges, 2), np.int32)
-    align = np.array([ALIGNMENT[kind] for kind in KINDS], np.int64)  # type: ignore[index]
+    align = np.array([ALIGNMENT[kind] for kind in KINDS], np.int64)
     fill_tables(
         shares, kinds, align, structure.extent, structure.start, structure.reach, structure.clip,
         seconds, np.array([w.overhead for w in workers], np.float64),
@@ -162,9 +162,9 @@ def _structure(graph: ModelGraph) -> Structure:
     for v, operator in enumerate(graph.operators):
         one = range(v, v + 1)
         sizes = [0, 0]
-        for axis, kind in ((1, "channels"), (2, "rows")):
-            if len(operator.outputs) == 1 and sliceable(graph, one, kind):  # type: ignore[arg-type]
-                sizes[axis - 1] = extent(graph, one, kind)  # type: ignore[arg-type]
+        for axis, kind in enumerate(KINDS[1:], 1):
+            if len(operator.outputs) == 1 and sliceable(graph, one, kind):
+                sizes[axis - 1] = extent(graph, one, kind)
         extents.append(sizes)
         for i, t in enumerate(operator.inputs):
             ways = [operator.reach[axis][i] if sizes[axis - 1] else None for axis in (1, 2)]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from dds.model import ModelGraph
 from dds.model.shapes import tensor_type
+from dds.profile.runtime import Runtime, open_session
+from dds.profile.runtime import run as run_session
 
 # The benchmark draws questions; the tests of schedules import it.
 sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
@@ -20,17 +21,7 @@ sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
 def _run(
     model: bytes, feeds: dict[str, np.ndarray], optimise: bool = False
 ) -> dict[str, np.ndarray]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.graph_optimization_level = (
-        onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        if optimise
-        else onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    )
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, feeds), strict=True))
+    return run_session(open_session(model, Runtime(1, "all" if optimise else "none")), feeds)[0]
 
 
 def _returning_all(model: bytes, graph: ModelGraph) -> bytes:
