@@ -7,7 +7,11 @@
 - ``fake_link``    a server and its clients in memory, on a link that loses and reorders; needs
   no Hypothesis, and is imported by its own name
 
-- ``tiers``  links, offers and plans over three tiers; imported by its own name
+Imported by their own names as well:
+
+- ``tiers``        links, offers and plans over three tiers
+- ``corrections``  what a client may have learned of its predictions
+- ``models``       small ONNX models, written as text
 
 What stands in ``__all__`` is imported from here; the strategies of ``messages`` and the parts
 of ``fake_link``, which few tests need, from their modules.

@@ -1,6 +1,5 @@
 """Planning anew for a link, against every cut there is."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,14 +12,13 @@ from clients.planning import Placement, TwoTiers
 from dds.costs import Link
 from dds.cut.network import make_cut
 from dds.model.fusion import Fusion
-from dds.predict.correction import Correction, Track
+from dds.predict.correction import Correction
 from dds.testing import graphs
+from dds.testing.corrections import corrections
 from dds.testing.graphs import closed_sets
 
 rates = st.floats(1e3, 1e9)
 links = st.builds(Link, rates, rates, st.floats(0.0, 1.0))
-tracks = st.floats(0.2, 5.0).map(lambda factor: Track((math.log(factor),)))
-corrections = st.builds(Correction, tracks, tracks, tracks)
 shares = st.floats(0.01, 10.0)
 
 
@@ -50,7 +48,7 @@ def least(planner: TwoTiers, share: float, link: Link, learned: Correction) -> f
 
 
 @settings(deadline=None, max_examples=150)
-@given(planners(), shares, links, corrections)
+@given(planners(), shares, links, corrections())
 def test_the_best_cut_for_any_link_is_among_the_hulls(
     planner: TwoTiers, share: float, link: Link, learned: Correction
 ) -> None:
@@ -62,7 +60,7 @@ def test_the_best_cut_for_any_link_is_among_the_hulls(
 
 
 @settings(deadline=None, max_examples=100)
-@given(planners(), shares, links, corrections)
+@given(planners(), shares, links, corrections())
 def test_options_are_worth_what_their_placements_take(
     planner: TwoTiers, share: float, link: Link, learned: Correction
 ) -> None:

@@ -1,6 +1,5 @@
 """Planning with a cloud behind the server, after anything learned, against every labeling."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,14 +13,13 @@ from clients.tiers import ThreeTiers
 from dds.costs import Link
 from dds.cut.network import make_cut
 from dds.model.fusion import Fusion
-from dds.predict.correction import Correction, Track
+from dds.predict.correction import Correction
 from dds.testing import graphs
+from dds.testing.corrections import corrections
 from dds.testing.tiers import labelings, offers
 
 rates = st.floats(1e3, 1e9)
 links = st.builds(Link, rates, rates, st.floats(0.0, 1.0))
-tracks = st.floats(0.2, 5.0).map(lambda factor: Track((math.log(factor),)))
-corrections = st.builds(Correction, tracks, tracks, tracks)
 shares = st.floats(0.01, 10.0)
 
 
@@ -62,7 +60,7 @@ def worth(
 
 
 @settings(deadline=None, max_examples=150)
-@given(planners(), shares, links, corrections)
+@given(planners(), shares, links, corrections())
 def test_the_best_plan_after_anything_learned(
     planner: ThreeTiers, share: float, link: Link, learned: Correction
 ) -> None:
@@ -72,7 +70,7 @@ def test_the_best_plan_after_anything_learned(
 
 
 @settings(deadline=None, max_examples=100)
-@given(planners(), links, corrections)
+@given(planners(), links, corrections())
 def test_without_a_share_the_edge_stays_idle(
     planner: ThreeTiers, link: Link, learned: Correction
 ) -> None:
@@ -83,7 +81,7 @@ def test_without_a_share_the_edge_stays_idle(
 
 
 @settings(deadline=None, max_examples=100)
-@given(planners(), shares, links, corrections)
+@given(planners(), shares, links, corrections())
 def test_options_are_worth_what_their_placements_take(
     planner: ThreeTiers, share: float, link: Link, learned: Correction
 ) -> None:
@@ -96,7 +94,7 @@ def test_options_are_worth_what_their_placements_take(
 
 
 @settings(deadline=None, max_examples=100)
-@given(planners(), shares, links, corrections)
+@given(planners(), shares, links, corrections())
 def test_cloud_only_goes_there_by_the_better_way(
     planner: ThreeTiers, share: float, link: Link, learned: Correction
 ) -> None:

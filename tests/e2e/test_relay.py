@@ -1,7 +1,6 @@
 """Two and three server processes in a row: calls go as far as they say, and come back unchanged."""
 
 import asyncio
-import hashlib
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,7 +10,6 @@ import grpc
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from onnx import TensorProto, helper
 
 from clients.channel import Channel
 from clients.errors import CallFailed
@@ -20,6 +18,7 @@ from dds.model import zoo
 from dds.session.messages import Join
 from dds.session.profiling import ProfileRequest
 from dds.session.upload import ModelHeader
+from dds.testing.models import digest_of, text_model
 from dds.wire import codec, market_pb2, tensors
 from dds.wire import open_inference_pb2 as oip
 
@@ -41,25 +40,7 @@ def servers(serving: Callable[..., str]) -> dict[str, str]:
     }
 
 
-def digest(model: bytes) -> str:
-    return hashlib.sha256(model).hexdigest()
-
-
-def model_of(nodes: list[tuple[str, str, str]], inputs: str, outputs: str, count: int = 4) -> bytes:
-    """Vectors that are added and multiplied: (kind, operands, result)."""
-    wire = [
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [count]) for name in names]
-        for names in (inputs, outputs)
-    ]
-    made = [helper.make_node(kind, list(operands), [result]) for kind, operands, result in nodes]
-    model = helper.make_model(
-        helper.make_graph(made, "g", *wire), opset_imports=[helper.make_opsetid("", 17)]
-    )
-    model.ir_version = 8
-    return bytes(model.SerializeToString())
-
-
-DOUBLE = model_of([("Add", "xx", "y")], "x", "y")
+DOUBLE = text_model("(float[4] x) => (float[4] y) {y = Add(x, x)}")
 X = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
 
 
@@ -76,13 +57,13 @@ def test_every_call_goes_further(servers: dict[str, str], via: Any, tenant: Any)
             async with tenant(far) as lease:
                 assert [m.name for m in (await far.status()).members] == ["tester"]
                 assert (await near.status()).members == ()
-                assert not (await far.put_model(lease, digest(DOUBLE), DOUBLE)).known
-                assert (await far.put_model(lease, digest(DOUBLE), DOUBLE)).known
-                done = await far.infer(lease, digest(DOUBLE), {"x": X}, timeout=60.0)
+                assert not (await far.put_model(lease, digest_of(DOUBLE), DOUBLE)).known
+                assert (await far.put_model(lease, digest_of(DOUBLE), DOUBLE)).known
+                done = await far.infer(lease, digest_of(DOUBLE), {"x": X}, timeout=60.0)
                 assert np.array_equal(done.outputs["y"], 2.0 * X)
-                found, _ = await far.profile_model(ProfileRequest(lease, digest(DOUBLE)))
-                assert found.digest == digest(DOUBLE)
-                stub, name = far._inference, digest(DOUBLE)
+                found, _ = await far.profile_model(ProfileRequest(lease, digest_of(DOUBLE)))
+                assert found.digest == digest_of(DOUBLE)
+                stub, name = far._inference, digest_of(DOUBLE)
                 whose: Any = {"timeout": 10, "metadata": ((tensors.LEASE_KEY, lease),)}
                 assert (await stub.ServerLive(oip.ServerLiveRequest())).live
                 assert (await stub.ServerReady(oip.ServerReadyRequest())).ready
@@ -179,20 +160,23 @@ def test_a_refused_upload_says_why_every_time(servers: dict[str, str], via: Any)
         async with channel:
             for _ in range(100):
                 with pytest.raises(CallFailed, match="PERMISSION_DENIED: no lease 'nobody'"):
-                    await channel.put_model("nobody", digest(large), large)
+                    await channel.put_model("nobody", digest_of(large), large)
 
     asyncio.run(go(Channel(servers["cloud"])))
     asyncio.run(go(via(servers["gate"], "2")))
 
 
 def test_when_to_ask_again_comes_back(servers: dict[str, str], via: Any, tenant: Any) -> None:
-    slow, other = zoo.build("squeezenet"), model_of([("Add", "xx", "y")], "x", "y", 5)
+    slow, other = (
+        zoo.build("squeezenet"),
+        text_model("(float[5] x) => (float[5] y) {y = Add(x, x)}"),
+    )
 
     async def go() -> None:
         async with via(servers["edge"]) as channel, tenant(channel, buy=False) as lease:
             for model in (slow, other):
-                await channel.put_model(lease, digest(model), model)
-            requests = [ProfileRequest(lease, digest(model)) for model in (slow, other)]
+                await channel.put_model(lease, digest_of(model), model)
+            requests = [ProfileRequest(lease, digest_of(model)) for model in (slow, other)]
             measuring = asyncio.ensure_future(channel.profile_model(requests[0]))
             await asyncio.sleep(0.2)
             with pytest.raises(CallFailed) as caught:
@@ -209,8 +193,8 @@ def test_a_cancelled_call_is_cancelled_upstream(
 ) -> None:
     async def go() -> None:
         async with via(servers["slow edge"]) as channel, tenant(channel) as lease:
-            await channel.put_model(lease, digest(DOUBLE), DOUBLE)
-            request = tensors.request_to_proto(digest(DOUBLE), {"x": X})
+            await channel.put_model(lease, digest_of(DOUBLE), DOUBLE)
+            request = tensors.request_to_proto(digest_of(DOUBLE), {"x": X})
             payer = ((tensors.LEASE_KEY, lease),)
 
             async def call(timeout: float | None = None) -> Any:
@@ -298,10 +282,10 @@ def test_an_upstream_may_come_late_die_and_come_back(
             with pytest.raises(CallFailed, match=SILENT):
                 await far.status()
             with pytest.raises(CallFailed, match=SILENT):
-                await far.put_model(lease, digest(DOUBLE), DOUBLE)
-            await near.put_model(lease, digest(DOUBLE), DOUBLE)
-            await near.infer(lease, digest(DOUBLE), {"x": X}, timeout=60.0)
-            chain = tensors.request_to_proto(digest(DOUBLE), {"x": X}, then="0" * 64)
+                await far.put_model(lease, digest_of(DOUBLE), DOUBLE)
+            await near.put_model(lease, digest_of(DOUBLE), DOUBLE)
+            await near.infer(lease, digest_of(DOUBLE), {"x": X}, timeout=60.0)
+            chain = tensors.request_to_proto(digest_of(DOUBLE), {"x": X}, then="0" * 64)
             payer = ((tensors.LEASE_KEY, lease),)
             error = await failure(near._inference.ModelInfer(chain, timeout=60, metadata=payer))
             assert error.code() is grpc.StatusCode.UNAVAILABLE

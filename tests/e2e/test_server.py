@@ -1,7 +1,6 @@
 """One server process, called directly: large tensors, hostile callers, standard services."""
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from onnx import TensorProto, helper
 
 from clients.channel import Channel
 from clients.errors import CallFailed, MarketRefused
@@ -24,6 +22,7 @@ from dds.session.messages import Bid, Join
 from dds.session.profiling import ProfileRequest
 from dds.session.states import ClientState, MarketState
 from dds.session.upload import ModelHeader
+from dds.testing.models import digest_of, text_model
 from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2, open_inference_pb2_grpc
 
 
@@ -37,19 +36,7 @@ def address(talker: Callable[..., Any]) -> Iterator[str]:
 
 
 def doubling_model(count: int) -> bytes:
-    graph = helper.make_graph(
-        [helper.make_node("Add", ["x", "x"], ["y"])],
-        "double",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [count])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [count])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    return bytes(model.SerializeToString())
-
-
-def digest(model: bytes) -> str:
-    return hashlib.sha256(model).hexdigest()
+    return text_model(f"(float[{count}] x) => (float[{count}] y) {{y = Add(x, x)}}")
 
 
 #: Buys a share (W = 1 core second) or computes alone (10 s): any share is worth having.
@@ -83,10 +70,10 @@ def test_tensors_above_grpcs_default_limit_pass(address: str) -> None:
     x = np.arange(count, dtype=np.float32)
 
     async def use(channel: Channel, lease: str) -> None:
-        receipt = await channel.put_model(lease, digest(model), model)
+        receipt = await channel.put_model(lease, digest_of(model), model)
         assert not receipt.known
-        assert (await channel.put_model(lease, digest(model), model)).known
-        done = await channel.infer(lease, digest(model), {"x": x}, timeout=60.0)
+        assert (await channel.put_model(lease, digest_of(model), model)).known
+        done = await channel.infer(lease, digest_of(model), {"x": x}, timeout=60.0)
         assert np.array_equal(done.outputs["y"], 2.0 * x)
         assert done.paced == pytest.approx(done.cpu)
         assert done.wall >= done.cpu
@@ -114,7 +101,7 @@ def test_bytes_of_another_digest_are_refused(address: str) -> None:
 
 def test_what_is_no_model_is_refused(address: str) -> None:
     junk = b"junk" * 1000
-    error = refused(address, lambda c, lease: c.put_model(lease, digest(junk), junk))
+    error = refused(address, lambda c, lease: c.put_model(lease, digest_of(junk), junk))
     assert error.status == "INVALID_ARGUMENT"
 
 
@@ -137,9 +124,9 @@ def test_an_unknown_lease_is_refused_with_the_fix(address: str, lease: str) -> N
     async def without_joining() -> tuple[CallFailed, CallFailed]:
         async with Channel(address) as channel:
             with pytest.raises(CallFailed) as infer:
-                await channel.infer(lease, digest(MODEL), X, timeout=10.0)
+                await channel.infer(lease, digest_of(MODEL), X, timeout=10.0)
             with pytest.raises(CallFailed) as put:
-                await channel.put_model(lease or "none", digest(MODEL), MODEL)
+                await channel.put_model(lease or "none", digest_of(MODEL), MODEL)
         return infer.value, put.value
 
     for error in asyncio.run(without_joining()):
@@ -149,8 +136,8 @@ def test_an_unknown_lease_is_refused_with_the_fix(address: str, lease: str) -> N
 
 def test_a_lease_without_a_share_cannot_run(address: str) -> None:
     async def use(channel: Channel, lease: str) -> None:
-        await channel.put_model(lease, digest(MODEL), MODEL)
-        await channel.infer(lease, digest(MODEL), X, timeout=10.0)
+        await channel.put_model(lease, digest_of(MODEL), MODEL)
+        await channel.infer(lease, digest_of(MODEL), X, timeout=10.0)
 
     error = refused(address, use, buy=False)
     assert error.status == "PERMISSION_DENIED"
@@ -158,7 +145,7 @@ def test_a_lease_without_a_share_cannot_run(address: str) -> None:
 
 
 def test_a_lease_runs_only_what_it_uploaded(address: str) -> None:
-    error = refused(address, lambda c, lease: c.infer(lease, digest(MODEL), X, timeout=10.0))
+    error = refused(address, lambda c, lease: c.infer(lease, digest_of(MODEL), X, timeout=10.0))
     assert error.status == "NOT_FOUND"
     assert "PutModel" in str(error)
 
@@ -176,8 +163,8 @@ def test_tensors_that_are_not_the_models_are_refused(
     address: str, inputs: dict[str, np.ndarray], complaint: str
 ) -> None:
     async def use(channel: Channel, lease: str) -> None:
-        await channel.put_model(lease, digest(MODEL), MODEL)
-        await channel.infer(lease, digest(MODEL), inputs, timeout=10.0)
+        await channel.put_model(lease, digest_of(MODEL), MODEL)
+        await channel.infer(lease, digest_of(MODEL), inputs, timeout=10.0)
 
     error = refused(address, use)
     assert error.status == "INVALID_ARGUMENT"
@@ -192,7 +179,7 @@ def test_a_released_lease_is_worth_nothing(address: str) -> None:
 
     async def use_it() -> None:
         async with Channel(address) as channel:
-            await channel.infer(lease, digest(MODEL), X, timeout=10.0)
+            await channel.infer(lease, digest_of(MODEL), X, timeout=10.0)
 
     with pytest.raises(CallFailed, match="join the market first"):
         asyncio.run(use_it())
@@ -214,16 +201,16 @@ def test_a_bid_that_was_not_for_sale_ends_the_lease(address: str) -> None:
 
 
 def asked(channel: Channel, lease: str, data: bytes) -> Awaitable[Any]:
-    return channel.profile_model(ProfileRequest(lease, digest(data)))
+    return channel.profile_model(ProfileRequest(lease, digest_of(data)))
 
 
 def test_a_model_that_was_brought_is_measured_once(address: str) -> None:
     model = doubling_model(1000)
 
     async def use(channel: Channel, lease: str) -> None:
-        await channel.put_model(lease, digest(model), model)
+        await channel.put_model(lease, digest_of(model), model)
         found, known = await asked(channel, lease, model)
-        assert (found.digest, found.groups, known) == (digest(model), ((0,),), False)
+        assert (found.digest, found.groups, known) == (digest_of(model), ((0,),), False)
         assert found.seconds[0] > 0.0
         assert await asked(channel, lease, model) == (found, True)
         status = await channel.status()
@@ -255,15 +242,15 @@ def test_a_server_that_measures_another_model_says_when_to_ask_again(address: st
 
     async def use(channel: Channel, lease: str) -> None:
         for model in (slow, other):
-            await channel.put_model(lease, digest(model), model)
+            await channel.put_model(lease, digest_of(model), model)
         measuring = asyncio.ensure_future(asked(channel, lease, slow))
         await asyncio.sleep(0.1)
         with pytest.raises(CallFailed) as caught:
             await asked(channel, lease, other)
         assert caught.value.status == "RESOURCE_EXHAUSTED"
         assert caught.value.retry_after == pytest.approx(5.0)
-        assert (await measuring)[0].digest == digest(slow)
-        assert (await asked(channel, lease, other))[0].digest == digest(other)
+        assert (await measuring)[0].digest == digest_of(slow)
+        assert (await asked(channel, lease, other))[0].digest == digest_of(other)
 
     in_market(address, use, buy=False)
 
@@ -315,14 +302,14 @@ def test_the_open_inference_protocol_describes_server_and_model(address: str) ->
     pb = open_inference_pb2
 
     async def use(channel: Channel, lease: str) -> None:
-        await channel.put_model(lease, digest(MODEL), MODEL)
+        await channel.put_model(lease, digest_of(MODEL), MODEL)
         stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel._channel)
         whose = {"timeout": 10, "metadata": (("dds-lease", lease),)}
         assert (await stub.ServerLive(pb.ServerLiveRequest(), timeout=10)).live
         assert (await stub.ServerReady(pb.ServerReadyRequest(), timeout=10)).ready
         server = await stub.ServerMetadata(pb.ServerMetadataRequest(), timeout=10)
         assert server.name == "mec-server"
-        name = digest(MODEL)
+        name = digest_of(MODEL)
         assert (await stub.ModelReady(pb.ModelReadyRequest(name=name), **whose)).ready
         assert not (await stub.ModelReady(pb.ModelReadyRequest(name="0" * 64), **whose)).ready
         model = await stub.ModelMetadata(pb.ModelMetadataRequest(name=name), **whose)

@@ -1,7 +1,6 @@
 """Three tiers as processes: the edge runs its part and has the cloud run the next."""
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +8,13 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
 
 from clients.channel import Channel
 from clients.errors import CallFailed
 from dds.model import load_model, zoo
 from dds.model.split import split_tiers
 from dds.profile.runtime import Runtime, open_session, random_inputs, run
+from dds.testing.models import digest_of, text_model
 from dds.wire import tensors
 
 EXACT = Runtime(1, "none")
@@ -61,9 +60,9 @@ class Tiers:
 
     async def put(self, edge: bytes, cloud: bytes) -> tuple[str, str]:
         """Upload a part to either; their digests."""
-        await self.edge.put_model(self.edge_lease, digest(edge), edge)
-        await self.cloud.put_model(self.cloud_lease, digest(cloud), cloud)
-        return digest(edge), digest(cloud)
+        await self.edge.put_model(self.edge_lease, digest_of(edge), edge)
+        await self.cloud.put_model(self.cloud_lease, digest_of(cloud), cloud)
+        return digest_of(edge), digest_of(cloud)
 
 
 OnBoth = Callable[[str, Callable[[Tiers], Awaitable[None]]], None]
@@ -88,33 +87,16 @@ def on_both(via: Any, tenant: Any) -> OnBoth:
     return play
 
 
-def digest(model: bytes) -> str:
-    return hashlib.sha256(model).hexdigest()
-
-
-def model_of(nodes: list[tuple[str, str, str]], inputs: str, outputs: str, count: int = 4) -> bytes:
-    """Vectors that are added and multiplied: (kind, operands, result)."""
-    wire = [
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [count]) for name in names]
-        for names in (inputs, outputs)
-    ]
-    made = [helper.make_node(kind, list(operands), [result]) for kind, operands, result in nodes]
-    model = helper.make_model(
-        helper.make_graph(made, "g", *wire), opset_imports=[helper.make_opsetid("", 17)]
-    )
-    model.ir_version = 8
-    return bytes(model.SerializeToString())
-
-
 #: Inputs x and y; z passes the edge by when only the cloud reads it; outputs of every tier.
-WHOLE = model_of(
-    [("Add", "xx", "a"), ("Mul", "ax", "b"), ("Add", "ab", "c"), ("Mul", "cy", "d"),
-     ("Add", "da", "e")],
-    inputs="xy",
-    outputs="bde",
-)  # fmt: skip
-DOUBLE = model_of([("Add", "xx", "y")], "x", "y")
-SQUARE = model_of([("Mul", "yy", "z")], "y", "z")
+WHOLE = text_model("""(float[4] x, float[4] y) => (float[4] b, float[4] d, float[4] e) {
+    a = Add(x, x)
+    b = Mul(a, x)
+    c = Add(a, b)
+    d = Mul(c, y)
+    e = Add(d, a)
+}""")
+DOUBLE = text_model("(float[4] x) => (float[4] y) {y = Add(x, x)}")
+SQUARE = text_model("(float[4] y) => (float[4] z) {z = Mul(y, y)}")
 X = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
 
 
@@ -209,25 +191,35 @@ def test_broken_chains_are_refused_with_the_tensor_and_the_tier(
     servers: dict[str, str], on_both: OnBoth
 ) -> None:
     status = grpc.StatusCode
-    needs_w = model_of([("Mul", "yw", "v")], "yw", "v")
-    five = model_of([("Mul", "yy", "z")], "y", "z", 5)
+    needs_w = text_model("(float[4] y, float[4] w) => (float[4] v) {v = Mul(y, w)}")
+    five = text_model("(float[5] y) => (float[5] z) {z = Mul(y, y)}")
 
     async def use(tiers: Tiers) -> None:
         double, square = await tiers.put(DOUBLE, SQUARE)
         for model in (needs_w, five):
-            await tiers.cloud.put_model(tiers.cloud_lease, digest(model), model)
+            await tiers.cloud.put_model(tiers.cloud_lease, digest_of(model), model)
         scenes: list[tuple[dict[str, Any], str, Any, str]] = [
             ({}, square, status.INVALID_ARGUMENT, "input 'x' is missing; send float32 [4]"),
-            ({"x": X}, digest(needs_w), status.INVALID_ARGUMENT, "input 'w' is missing: the next"),
+            (
+                {"x": X},
+                digest_of(needs_w),
+                status.INVALID_ARGUMENT,
+                "input 'w' is missing: the next",
+            ),
             ({"x": X, "w": X}, square, status.INVALID_ARGUMENT, "'w' is read by neither part"),
-            ({"x": X}, digest(five), status.INVALID_ARGUMENT, "upstream: input 'y' is float32 [4]"),
+            (
+                {"x": X},
+                digest_of(five),
+                status.INVALID_ARGUMENT,
+                "upstream: input 'y' is float32 [4]",
+            ),
             ({"x": X}, "0" * 64, status.NOT_FOUND, "upstream: lease"),
             ({"x": X}, "junk", status.INVALID_ARGUMENT, "parameter 'then': need a SHA-256"),
         ]
         for inputs, then, code, text in scenes:
             error = await failure(tiers.chained(double, inputs, then))
             assert (error.code(), text in error.details()) == (code, True), error.details()
-        passing = await tiers.chained(double, {"x": X, "w": X}, digest(needs_w))
+        passing = await tiers.chained(double, {"x": X, "w": X}, digest_of(needs_w))
         assert np.array_equal(tensors.response_from_proto(passing)["v"], 2.0 * X * X)
         # Without a next part, what the part does not read is an error as ever.
         with pytest.raises(CallFailed, match="'w' is not one of the model's"):
@@ -243,9 +235,9 @@ def test_broken_chains_are_refused_with_the_tensor_and_the_tier(
 def test_without_an_upstream_nothing_is_chained(servers: dict[str, str], tenant: Any) -> None:
     async def go() -> None:
         async with Channel(servers["cloud"]) as channel, tenant(channel) as lease:
-            await channel.put_model(lease, digest(DOUBLE), DOUBLE)
+            await channel.put_model(lease, digest_of(DOUBLE), DOUBLE)
             error = await failure(
-                Tiers(channel, channel, lease, lease).chained(digest(DOUBLE), {"x": X}, "0" * 64)
+                Tiers(channel, channel, lease, lease).chained(digest_of(DOUBLE), {"x": X}, "0" * 64)
             )
             assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
             assert error.details().startswith("this server has no upstream")
@@ -257,8 +249,8 @@ def test_large_tensors_go_further(servers: dict[str, str], on_both: OnBoth) -> N
     count = 4 * 2**20
     large = np.arange(count, dtype=np.float32)
     doubling, squaring = (
-        model_of([("Add", "xx", "y")], "x", "y", count),
-        model_of([("Mul", "yy", "z")], "y", "z", count),
+        text_model(f"(float[{count}] x) => (float[{count}] y) {{y = Add(x, x)}}"),
+        text_model(f"(float[{count}] y) => (float[{count}] z) {{z = Mul(y, y)}}"),
     )
 
     async def use(tiers: Tiers) -> None:

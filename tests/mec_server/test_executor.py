@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 from dds.errors import InvalidInput
 from dds.profile.runtime import open_session
+from dds.testing.models import text_model
 from mec_server.errors import Busy, LeaseRefused, TooLate
 from mec_server.executor import Executor
 
@@ -31,21 +32,9 @@ class VirtualTime:
         self.now += seconds
 
 
-def doubling_model() -> bytes:
-    graph = helper.make_graph(
-        [helper.make_node("Add", ["x", "x"], ["y"])],
-        "double",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [3])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [3])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    return bytes(model.SerializeToString())
-
-
 @pytest.fixture(scope="module")
 def session() -> Any:
-    return open_session(doubling_model())
+    return open_session(text_model("(float[3] x) => (float[3] y) {y = Add(x, x)}"))
 
 
 def x(value: float) -> dict[str, np.ndarray]:

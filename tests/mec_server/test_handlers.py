@@ -1,14 +1,12 @@
 """The server's calls without gRPC: messages in, messages out, a clock that stands still."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Callable
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
 
 from dds.errors import InvalidInput
 from dds.market.tariff import Clearing
@@ -27,6 +25,7 @@ from dds.session.messages import (
 )
 from dds.session.timing import Timing
 from dds.session.upload import ModelHeader, ModelReceipt
+from dds.testing.models import digest_of, text_model
 from mec_server.chaining import Boundary
 from mec_server.config import Limits, ServerConfig
 from mec_server.errors import Busy, LeaseRefused, NoUpstream, TooLate, UnknownModel
@@ -41,26 +40,10 @@ def config(**limits: Any) -> ServerConfig:
     return ServerConfig(terms, timing=Timing(batch=0.0), workers=1, limits=Limits(**limits))
 
 
-def tripling_model() -> bytes:
-    graph = helper.make_graph(
-        [
-            helper.make_node("Add", ["x", "x"], ["two"]),
-            helper.make_node("Add", ["two", "x"], ["three"]),
-        ],
-        "triple",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
-        [
-            helper.make_tensor_value_info("two", TensorProto.FLOAT, [2]),
-            helper.make_tensor_value_info("three", TensorProto.FLOAT, [2]),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    return bytes(model.SerializeToString())
-
-
-MODEL = tripling_model()
-DIGEST = hashlib.sha256(MODEL).hexdigest()
+MODEL = text_model(
+    "(float[2] x) => (float[2] two, float[2] three) {two = Add(x, x) three = Add(two, x)}"
+)
+DIGEST = digest_of(MODEL)
 X = {"x": np.array([1.0, 2.0], np.float32)}
 
 
@@ -263,19 +246,8 @@ class Behind:
         return done
 
 
-def summing_model() -> bytes:
-    names = [
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in listed]
-        for listed in (["three", "aside"], ["sum"])
-    ]
-    graph = helper.make_graph([helper.make_node("Add", ["three", "aside"], ["sum"])], "s", *names)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    return bytes(model.SerializeToString())
-
-
-SECOND = summing_model()
-THEN = hashlib.sha256(SECOND).hexdigest()
+SECOND = text_model("(float[2] three, float[2] aside) => (float[2] sum) {sum = Add(three, aside)}")
+THEN = digest_of(SECOND)
 BOTH = {**X, "aside": np.array([10.0, 20.0], np.float32)}
 
 
