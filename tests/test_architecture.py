@@ -78,6 +78,7 @@ LAYERS = (
     ("profile",),
     ("predict",),
     ("parallel",),
+    ("execution",),
     ("market",),
     ("dynamics", "online", "pool"),
     ("session",),
@@ -86,7 +87,7 @@ LAYERS = (
     ("cli",),
 )
 #: What touches the machine.
-RIM = {"cli", "demo", "profile", "__main__.py"}
+RIM = {"cli", "demo", "execution", "profile", "__main__.py"}
 
 #: What else a file may import, and why: the online market starts no threads, but those of its
 #: users may share one, so its writers take turns.

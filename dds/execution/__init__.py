@@ -1,0 +1,7 @@
+"""Programs of a schedule, played: every worker computes, sends and receives.
+
+In reading order:
+
+- ``mailbox``      what carries parts of tensors between workers
+- ``interpreter``  one worker's program, loaded on an engine and played
+"""
