@@ -8,6 +8,7 @@ Map of the package, in reading order:
 - ``dds.cut``      the min-cut, the exact frontier of a client, the hull over all links
 - ``dds.tiers``    device, edge and cloud: exact plans over three tiers
 - ``dds.parallel`` operators and slices of them on several workers at once
+- ``dds.engines``  the runtimes that a model or a piece of one can run on
 - ``dds.market``   clients, tariffs, best responses, equilibria, certificates, welfare
 - ``dds.online``   a market that clients join and leave
 - ``dds.pool``     the pooled product: one work-conserving server, pay for what you use

@@ -37,6 +37,7 @@ __all__ = [
     "open_session",
     "platform_fingerprint",
     "random_inputs",
+    "random_tensor",
     "run",
 ]
 
@@ -178,15 +179,16 @@ def random_inputs(graph: ModelGraph, rng: np.random.Generator) -> dict[str, Arra
 
     Raises InvalidInput for a type that numpy does not have.
     """
-    inputs: dict[str, Array] = {}
-    for index in graph.inputs:
-        tensor = graph.tensors[index]
-        dtype = numpy_type(tensor.name, tensor.dtype)
-        if np.issubdtype(dtype, np.floating):
-            inputs[tensor.name] = rng.standard_normal(tensor.shape).astype(dtype)
-        else:
-            inputs[tensor.name] = rng.integers(0, 2, tensor.shape).astype(dtype)
-    return inputs
+    tensors = [graph.tensors[index] for index in graph.inputs]
+    return {t.name: random_tensor(t.name, t.dtype, t.shape, rng) for t in tensors}
+
+
+def random_tensor(name: str, dtype: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Random values of one input, drawn as in :func:`random_inputs`; it raises the same."""
+    kind = numpy_type(name, dtype)
+    if np.issubdtype(kind, np.floating):
+        return np.asarray(rng.standard_normal(shape)).astype(kind)
+    return np.asarray(rng.integers(0, 2, shape)).astype(kind)
 
 
 def numpy_type(name: str, dtype: str) -> np.dtype[Any]:

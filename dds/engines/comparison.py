@@ -1,0 +1,134 @@
+"""How far two engines' answers are apart, and a model on the fastest engine that gets it right.
+
+A wrong conversion raises no error, so what an engine makes of a model is believed only after its
+outputs have been compared with onnxruntime's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dds.engines.engine import Engine, Executable, TensorSpec
+from dds.engines.on_onnxruntime import OnnxRuntime
+from dds.errors import InvalidInput
+from dds.profile.runtime import random_tensor
+
+__all__ = ["TOLERANCE", "Checked", "checked", "difference", "random_feeds"]
+
+Array = NDArray[Any]
+
+#: Largest difference, of a tensor's largest value, that passes: a hundred times what float32
+#: engines differ by on the zoo, a hundredth of what a wrong conversion makes.
+TOLERANCE = 1e-4
+
+
+def difference(value: Array, reference: Array) -> float:
+    """How far a tensor is from what it should be: max |v - r| / max |r|.
+
+    0 where all are equal; infinite where types, shapes, or the places of infinities and NaN
+    differ, and for integers, booleans and text that are not equal.
+    """
+    if value.dtype != reference.dtype or value.shape != reference.shape:
+        return np.inf
+    if not np.issubdtype(reference.dtype, np.inexact):
+        return 0.0 if np.array_equal(value, reference) else np.inf
+    finite = np.isfinite(reference)
+    if not np.array_equal(np.where(finite, 0, value), np.where(finite, 0, reference), True):
+        return np.inf
+    exact = np.float64 if np.issubdtype(reference.dtype, np.floating) else np.complex128
+    ours, theirs = value[finite].astype(exact), reference[finite].astype(exact)
+    if not np.isfinite(ours).all():
+        return np.inf
+    apart = float(np.abs(ours - theirs).max(initial=0.0))
+    return apart / largest if (largest := float(np.abs(theirs).max(initial=0.0))) else apart
+
+
+def random_feeds(inputs: Sequence[TensorSpec], rng: np.random.Generator) -> dict[str, Array]:
+    """One random input as of :func:`dds.profile.runtime.random_inputs`.
+
+    Raises InvalidInput for a shape left open and for text.
+    """
+    for spec in inputs:
+        if min(spec.shape, default=0) < 0:
+            raise InvalidInput(f"input {spec.name!r} is {spec}: fix its shape in the model")
+    return {spec.name: random_tensor(spec.name, spec.dtype, spec.shape, rng) for spec in inputs}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An executable whose outputs were compared with onnxruntime's.
+
+    engine: the name of the engine that it runs on; why: empty, or in one line why that is
+    onnxruntime and not the one asked for; differences: of each output on the one asked for, see
+    :func:`difference`; empty if it refused the model.
+    """
+
+    executable: Executable
+    engine: str
+    why: str
+    differences: Mapping[str, float]
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """See :class:`~dds.engines.engine.Executable`."""
+        return self.executable.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """See :class:`~dds.engines.engine.Executable`."""
+        return self.executable.outputs
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """See :class:`~dds.engines.engine.Executable`."""
+        return self.executable.run(feeds)
+
+    def close(self) -> None:
+        """See :class:`~dds.engines.engine.Executable`."""
+        self.executable.close()
+
+
+def checked(
+    engine: Engine,
+    model: bytes,
+    *,
+    feeds: Mapping[str, Array] | None = None,
+    tolerance: float = TOLERANCE,
+    reference: Engine | None = None,
+) -> Checked:
+    """A model on an engine if its outputs are right there, else on onnxruntime.
+
+    Right: every output differs by at most ``tolerance``, see :func:`difference`.
+    feeds: what to compare on; by default one random input, the same in every call.
+    reference: by default onnxruntime with one thread; also what is fallen back on.
+
+    Raises InvalidInput when onnxruntime cannot run the model either, and for open shapes and text
+    without ``feeds``.
+    """
+    reference = reference or OnnxRuntime()
+    truth = reference.load(model)
+    if engine.name == reference.name:
+        return Checked(truth, engine.name, "", {spec.name: 0.0 for spec in truth.outputs})
+    if feeds is None:
+        feeds = random_feeds(truth.inputs, np.random.default_rng(0))
+    expected = truth.run(feeds)
+    try:
+        executable = engine.load(model)
+        found = executable.run(feeds)
+    except InvalidInput as error:
+        return Checked(truth, reference.name, str(error), {})
+    apart = {name: difference(found[name], expected[name]) for name in expected}
+    wrong = [name for name, far in apart.items() if not far <= tolerance]
+    if wrong:
+        executable.close()
+        why = (
+            f"{engine.name} computes output {wrong[0]!r} differently from {reference.name}: by "
+            f"{apart[wrong[0]]:.2g} of its largest value, tolerance {tolerance:g}"
+        )
+        return Checked(truth, reference.name, why, apart)
+    truth.close()
+    return Checked(executable, engine.name, "", apart)
