@@ -5,10 +5,10 @@
 - ``upstream``  gRPC onwards: calls for the server behind this one
 - ``handlers``  what each call does; dataclasses in and out
 - ``chaining``  which tensors go where when the next part runs upstream
-- ``loading``   bytes from the wire to a model that may run
-- ``store``     models by digest
+- ``loading``   bytes from the wire to a model that runs
+- ``stored``    what is kept of a model
 - ``executor``  runs inferences at bought shares
 - ``profiling`` measures models for clients of another platform
-- ``errors``    what only a running server refuses
+- ``errors``    what only a server with others behind it refuses
 - ``cli``       the ``mec-server`` command
 """

@@ -1,4 +1,4 @@
-"""What only a running server can refuse; everything else is in :mod:`dds.errors`.
+"""What only a server with others behind it refuses; see :mod:`dds.session.refusals` for the rest.
 
 ``status`` is the name of the gRPC status code the error becomes.
 """
@@ -7,38 +7,7 @@ from __future__ import annotations
 
 from dds.errors import DdsError
 
-__all__ = ["Busy", "LeaseRefused", "NoUpstream", "TooLate", "UnknownModel", "UpstreamFailed"]
-
-
-class LeaseRefused(DdsError):
-    """The call names no lease that allows it."""
-
-    status = "PERMISSION_DENIED"
-
-
-class UnknownModel(DdsError):
-    """The server does not have the model."""
-
-    status = "NOT_FOUND"
-
-
-class Busy(DdsError):
-    """A bound on memory or waiting requests is reached; try again later.
-
-    retry_after: seconds after which that is worth while, None if nobody can tell.
-    """
-
-    status = "RESOURCE_EXHAUSTED"
-
-    def __init__(self, text: str, retry_after: float | None = None) -> None:
-        super().__init__(text)
-        self.retry_after = retry_after
-
-
-class TooLate(DdsError):
-    """The caller's deadline cannot be met."""
-
-    status = "DEADLINE_EXCEEDED"
+__all__ = ["NoUpstream", "UpstreamFailed"]
 
 
 class NoUpstream(DdsError):
@@ -53,7 +22,7 @@ class NoUpstream(DdsError):
 class UpstreamFailed(DdsError):
     """The upstream refused, or did not answer.
 
-    status: the gRPC status it answered; retry_after: as for :class:`Busy`.
+    status: the gRPC status it answered; retry_after: as for :class:`~dds.session.refusals.Busy`.
     """
 
     def __init__(self, status: str, text: str, retry_after: float | None = None) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
 from dds.profile.runtime import run
-from mec_server.errors import Busy, TooLate
+from dds.session.refusals import Busy, TooLate
 
 __all__ = ["Execution", "Executor"]
 

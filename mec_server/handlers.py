@@ -24,16 +24,18 @@ from dds.profile.profile import Profile
 from dds.session.effects import Departed, Effect, Send
 from dds.session.messages import ClientMessage, ServerMessage
 from dds.session.profiling import ProfileRequest
+from dds.session.refusals import Busy, LeaseRefused, TooLate
 from dds.session.server import MarketServer
 from dds.session.status import MarketStatus
-from dds.session.upload import ModelHeader, ModelReceipt
+from dds.session.store import ModelStore
+from dds.session.upload import ModelHeader, ModelReceipt, receive
 from mec_server.chaining import Boundary, Chained, Next, route
 from mec_server.config import ServerConfig
-from mec_server.errors import Busy, LeaseRefused, NoUpstream, TooLate
+from mec_server.errors import NoUpstream
 from mec_server.executor import Execution, Executor
-from mec_server.loading import load, receive
+from mec_server.loading import load
 from mec_server.profiling import Profiler
-from mec_server.store import ModelStore, StoredModel, TensorSpec
+from mec_server.stored import StoredModel, TensorSpec
 
 __all__ = ["Handlers"]
 
@@ -59,7 +61,7 @@ class Handlers:
         self.config = config
         self._upstream = upstream
         self._chains: Counter[str] = Counter()
-        self.models = ModelStore(config.limits.store_bytes)
+        self.models = ModelStore[StoredModel](config.limits.store_bytes)
         self.executor = Executor(
             config.terms.core.slowdown,
             workers=config.workers,

@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dds.errors import Infeasible, InvalidInput
+from dds.errors import Infeasible
+from dds.model.foreign import check_bounded
 from dds.profile.profile import Profile
 from dds.profile.runtime import Runtime
+from dds.session.refusals import Busy
 from mec_server.config import Limits
-from mec_server.errors import Busy
 from mec_server.loading import run_within
-from mec_server.store import StoredModel
-
-if TYPE_CHECKING:
-    import onnx
+from mec_server.stored import StoredModel
 
 __all__ = ["Profiler"]
 
@@ -35,8 +33,6 @@ Background = Callable[..., Awaitable[Any]]
 Measured = tuple[Profile, bool]
 #: Runs that even the shortest measurement makes.
 _LEAST_RUNS = 5
-#: Operators whose work depends on their input, which `Limits.flops` cannot bound.
-_UNBOUNDED = frozenset({"Loop", "Scan"})
 
 
 class _Known(NamedTuple):
@@ -111,7 +107,7 @@ class Profiler:
         from dds.profile.runtime import random_inputs
 
         seconds = self._limits.profile_seconds
-        _check_bounded(model)
+        check_bounded(model.data)
         # As it is measured: other inputs than zeros may fail, or take another branch.
         inputs = random_inputs(model.graph, np.random.default_rng(0))
         run_within(model, inputs, seconds / _LEAST_RUNS)
@@ -132,27 +128,3 @@ class Profiler:
     def _check_open(self, _done: int, _total: int) -> None:
         if self._stopped:
             raise Busy("the server is shutting down")
-
-
-def _check_bounded(model: StoredModel) -> None:
-    """Raises InvalidInput for a model with loops: nothing could stop it while it is measured."""
-    from dds.model.onnxfile import open_onnx
-
-    source = open_onnx(model.data).model
-    kinds = set(_kinds(source.graph.node))
-    for function in source.functions:
-        kinds.update(_kinds(function.node))
-    if loops := sorted(kinds & _UNBOUNDED):
-        raise InvalidInput(
-            f"the model has a {loops[0]}, whose time depends on its input; profile it yourself"
-        )
-
-
-def _kinds(nodes: Iterable[onnx.NodeProto]) -> Iterable[str]:
-    """Operator types of nodes, and of all inside their bodies."""
-    from dds.model.dataflow import bodies
-
-    for node in nodes:
-        yield node.op_type
-        for body in bodies(node):
-            yield from _kinds(body.node)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable
-from typing import Any, NoReturn, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import numpy as np
@@ -19,14 +19,14 @@ from grpc_reflection.v1alpha import reflection
 
 from dds.errors import DdsError, InvalidInput
 from dds.session.messages import Code, Refusal, ServerMessage
-from dds.session.upload import ModelHeader
+from dds.session.refusals import UnknownModel
 from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2, profiles, tensors
 from dds.wire import open_inference_pb2_grpc as oip_grpc
+from dds.wire.serving import answer, refuse, upload
 from mec_server.chaining import Chained
-from mec_server.errors import Busy, UnknownModel, UpstreamFailed
 from mec_server.executor import Execution
 from mec_server.handlers import Handlers
-from mec_server.store import TensorSpec
+from mec_server.stored import TensorSpec
 from mec_server.upstream import Relay, Upstream
 
 __all__ = ["RpcServer"]
@@ -34,29 +34,6 @@ __all__ = ["RpcServer"]
 #: Messages that may wait for a client that does not read; further ones are dropped, which the
 #: protocol allows.
 _LONGEST_BACKLOG = 256
-
-#: Characters of a status's details: they travel as metadata, of which clients take 8 KiB, and a
-#: character takes up to 12 bytes there.
-_LONGEST_DETAILS = 600
-
-T = TypeVar("T")
-
-
-async def _refuse(context: Any, error: DdsError) -> NoReturn:
-    if isinstance(error, Busy | UpstreamFailed) and error.retry_after is not None:
-        context.set_trailing_metadata(profiles.pushback_to_trailers(error.retry_after))
-    await context.abort(grpc.StatusCode[error.status], str(error)[:_LONGEST_DETAILS])
-    raise AssertionError("abort returned") from error
-
-
-async def _answer(context: Any, call: Awaitable[T]) -> T:
-    """The call's result; an error of ours becomes its gRPC status."""
-    try:
-        return await call
-    except DdsError as error:
-        await _refuse(context, error)
-    except MemoryError:
-        await _refuse(context, Busy("the server has too little memory for this; ask for less"))
 
 
 def _lease(context: Any, wanted: str = tensors.LEASE_KEY) -> str:
@@ -115,16 +92,12 @@ class _Market(market_pb2_grpc.MarketServicer):
         self, request_iterator: AsyncIterator[market_pb2.ModelChunk], context: Any
     ) -> market_pb2.PutModelReply:
         """A model, once, in chunks, under its digest."""
-        parts = (codec.chunk_from_proto(chunk) async for chunk in request_iterator)
 
         async def put() -> market_pb2.PutModelReply:
-            header = await anext(parts, None)
-            if not isinstance(header, ModelHeader):
-                raise InvalidInput("model upload: the header must come first")
-            data = _data(parts, context)
+            header, data = await upload(request_iterator, context)
             return codec.receipt_to_proto(await self._handlers.put_model(header, data))
 
-        return await _answer(context, put())
+        return await answer(context, put())
 
     async def ProfileModel(  # noqa: N802
         self, request: market_pb2.ProfileModelRequest, context: Any
@@ -136,7 +109,7 @@ class _Market(market_pb2_grpc.MarketServicer):
             measured, known = await self._handlers.profile_model(wanted)
             return profiles.profile_to_proto(measured, known=known)
 
-        return await _answer(context, profile())
+        return await answer(context, profile())
 
     async def Status(  # noqa: N802
         self, _request: market_pb2.StatusRequest, _context: Any
@@ -148,15 +121,6 @@ class _Market(market_pb2_grpc.MarketServicer):
         """Let every stream end once its last message is sent."""
         for backlog in self._backlogs:
             backlog.put_nowait(None)
-
-
-async def _data(parts: AsyncIterator[ModelHeader | bytes], context: Any) -> AsyncIterator[bytes]:
-    """The bytes of a model, once the first of them is asked for."""
-    await context.send_initial_metadata(((tensors.WANTED_KEY, "1"),))
-    async for part in parts:
-        if isinstance(part, ModelHeader):
-            raise InvalidInput("model upload: a second header; send one model per call")
-        yield part
 
 
 class _Inference(oip_grpc.GRPCInferenceServiceServicer):
@@ -193,7 +157,7 @@ class _Inference(oip_grpc.GRPCInferenceServiceServicer):
         except UnknownModel:
             return open_inference_pb2.ModelReadyResponse(ready=False)
         except DdsError as error:
-            await _refuse(context, error)
+            await refuse(context, error)
         return open_inference_pb2.ModelReadyResponse(ready=True)
 
     async def ModelMetadata(  # noqa: N802
@@ -203,7 +167,7 @@ class _Inference(oip_grpc.GRPCInferenceServiceServicer):
         try:
             model = self._handlers.model(request.name, _lease(context))
         except DdsError as error:
-            await _refuse(context, error)
+            await refuse(context, error)
         return open_inference_pb2.ModelMetadataResponse(
             name=model.digest,
             versions=["1"],
@@ -238,7 +202,7 @@ class _Inference(oip_grpc.GRPCInferenceServiceServicer):
                 request.model_name, done.outputs, request_id=request.id, seconds=done.seconds
             )
 
-        return await _answer(context, infer())
+        return await answer(context, infer())
 
 
 def _metadata(spec: TensorSpec) -> open_inference_pb2.ModelMetadataResponse.TensorMetadata:

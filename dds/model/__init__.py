@@ -12,7 +12,9 @@ In reading order:
 - ``reach``      what a slice of an operator's output reads of its inputs
 - ``fusion``     :class:`fusion.Fusion`: which operators a runtime runs as one
 - ``importer``   :func:`load_model`: ONNX -> ModelGraph
+- ``foreign``    what a model from a stranger must satisfy before it may run
 - ``split``      ONNX -> device and server part (:func:`split.split`), or three tiers' parts
+- ``subgraph``   a cut's device part as a graph of its own
 - ``zoo``        nine ready-made CNNs
 
 Importing this package imports neither onnx nor numpy; the names below load on demand.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from dds.errors import InvalidInput
 
-__all__ = ["CHUNK_BYTES", "ModelHeader", "ModelReceipt", "check_digest"]
+__all__ = ["CHUNK_BYTES", "ModelHeader", "ModelReceipt", "check_digest", "receive"]
 
 #: Largest piece of a model in one message, bytes.
 CHUNK_BYTES = 2**20
@@ -47,3 +48,17 @@ class ModelReceipt:
 
     def __post_init__(self) -> None:
         check_digest("receipt.digest", self.digest)
+
+
+async def receive(header: ModelHeader, chunks: AsyncIterator[bytes]) -> bytes:
+    """Collect the announced number of bytes; raises InvalidInput when more or fewer come."""
+    parts: list[bytes] = []
+    received = 0
+    async for chunk in chunks:
+        received += len(chunk)
+        if received > header.size:
+            raise InvalidInput(f"model.size: {header.size} bytes were announced, more came")
+        parts.append(chunk)
+    if received < header.size:
+        raise InvalidInput(f"model.size: {header.size} bytes were announced, {received} came")
+    return b"".join(parts)

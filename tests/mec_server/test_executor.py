@@ -11,8 +11,8 @@ from onnx import TensorProto, helper
 
 from dds.errors import InvalidInput
 from dds.profile.runtime import open_session
+from dds.session.refusals import Busy, LeaseRefused, TooLate
 from dds.testing.models import text_model
-from mec_server.errors import Busy, LeaseRefused, TooLate
 from mec_server.executor import Executor
 
 

@@ -23,12 +23,13 @@ from dds.session.messages import (
     Terms,
     Welcome,
 )
+from dds.session.refusals import Busy, LeaseRefused, TooLate, UnknownModel
 from dds.session.timing import Timing
 from dds.session.upload import ModelHeader, ModelReceipt
 from dds.testing.models import digest_of, text_model
 from mec_server.chaining import Boundary
 from mec_server.config import Limits, ServerConfig
-from mec_server.errors import Busy, LeaseRefused, NoUpstream, TooLate, UnknownModel
+from mec_server.errors import NoUpstream
 from mec_server.executor import Execution
 from mec_server.handlers import Handlers
 

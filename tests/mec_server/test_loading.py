@@ -1,6 +1,4 @@
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 
 import onnx
 import pytest
@@ -9,9 +7,8 @@ from onnx import TensorProto, helper
 from dds.errors import InvalidInput
 from dds.model import zoo
 from dds.profile.runtime import Runtime
-from dds.session.upload import ModelHeader
 from mec_server.config import Limits
-from mec_server.loading import load, receive
+from mec_server.loading import load
 
 
 def model(*nodes: onnx.NodeProto, domain: str = "", shape: tuple[int, ...] = (3,)) -> bytes:
@@ -82,35 +79,3 @@ def test_too_much_work_is_refused() -> None:
     data = zoo.build("squeezenet")
     with pytest.raises(InvalidInput, match="FLOP"):
         load(data, digest(data), Limits(flops=1e6), Runtime())
-
-
-def header(size: int) -> ModelHeader:
-    return ModelHeader("lease", "0" * 64, size)
-
-
-async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
-    for part in parts:
-        yield part
-
-
-def test_chunks_are_joined() -> None:
-    assert asyncio.run(receive(header(5), chunks(b"ab", b"", b"cde"))) == b"abcde"
-
-
-@pytest.mark.parametrize(("size", "complaint"), [(4, "more came"), (6, "5 came")])
-def test_another_length_than_announced_is_refused(size: int, complaint: str) -> None:
-    with pytest.raises(InvalidInput, match=complaint):
-        asyncio.run(receive(header(size), chunks(b"ab", b"cde")))
-
-
-def test_too_long_an_upload_is_not_read_to_its_end() -> None:
-    read = []
-
-    async def endless() -> AsyncIterator[bytes]:
-        while True:
-            read.append(1)
-            yield b"abcd"
-
-    with pytest.raises(InvalidInput, match="more came"):
-        asyncio.run(receive(header(10), endless()))
-    assert len(read) == 3

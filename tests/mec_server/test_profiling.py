@@ -15,11 +15,11 @@ from dds.errors import InvalidInput
 from dds.model import zoo
 from dds.profile.cache import one_at_a_time
 from dds.profile.runtime import Runtime, platform_fingerprint
+from dds.session.refusals import Busy
 from mec_server.config import Limits
-from mec_server.errors import Busy
 from mec_server.loading import load
 from mec_server.profiling import Profiler
-from mec_server.store import StoredModel
+from mec_server.stored import StoredModel
 
 RUNTIME = Runtime()
 LIMITS = Limits(profile_runs=4, profile_seconds=2.0, profiles=2)

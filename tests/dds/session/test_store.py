@@ -1,21 +1,24 @@
+from dataclasses import dataclass
+
 import pytest
 
-from dds.model.graph import ModelGraph
-from mec_server.errors import Busy, UnknownModel
-from mec_server.store import ModelStore, StoredModel
+from dds.session.refusals import Busy, UnknownModel
+from dds.session.store import ModelStore
 
 
-def model(digest: str, size: int = 10) -> StoredModel:
-    return StoredModel(digest, bytes(size), ModelGraph((), (), (), ()), object(), (), ())
+@dataclass(frozen=True)
+class Model:
+    digest: str
+    size: int
 
 
-def store(room: int = 100) -> ModelStore:
+def store(room: int = 100) -> ModelStore[Model]:
     return ModelStore(room)
 
 
-def put(models: ModelStore, digest: str, lease: str, size: int = 10) -> None:
+def put(models: ModelStore[Model], digest: str, lease: str, size: int = 10) -> None:
     with models.reserve(size):
-        models.add(model(digest, size), lease)
+        models.add(Model(digest, size), lease)
 
 
 def test_a_model_is_for_the_leases_that_announced_it() -> None:

@@ -1,4 +1,4 @@
-"""What the server remembers: models by digest, and which leases may run them.
+"""Models by digest, and which leases may run them, on a server or a helper.
 
 A model is kept as long as a lease that uploaded it; leases that bring the same bytes share it.
 """
@@ -7,47 +7,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Generic, Protocol, TypeVar
 
-from dds.model.graph import ModelGraph
+from dds.session.refusals import Busy, UnknownModel
 from dds.units import format_bytes
-from mec_server.errors import Busy, UnknownModel
 
-__all__ = ["ModelStore", "StoredModel", "TensorSpec"]
-
-
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """An input or output of a model: name, numpy name of its type, fixed shape."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
+__all__ = ["ModelStore", "Stored"]
 
 
-@dataclass(frozen=True)
-class StoredModel:
-    """A model ready to run.
+class Stored(Protocol):
+    """A model as it is kept: its SHA-256 digest, and the bytes it occupies."""
 
-    digest: SHA-256 of its ONNX bytes; data: those bytes, whose weights the session reads;
-    graph: of the model; session: ``onnxruntime.InferenceSession``.
-    """
-
-    digest: str
-    data: bytes
-    graph: ModelGraph
-    session: Any
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
+    @property
+    def digest(self) -> str:
+        """Of its ONNX bytes."""
+        ...
 
     @property
     def size(self) -> int:
-        """Bytes it was sent as, which is about what it occupies."""
-        return len(self.data)
+        """Bytes."""
+        ...
 
 
-class ModelStore:
+M = TypeVar("M", bound=Stored)
+
+
+class ModelStore(Generic[M]):
     """Models by digest, within `room` bytes.
 
     Room is reserved before a model is received, so that uploads in progress count as well.
@@ -55,7 +40,7 @@ class ModelStore:
 
     def __init__(self, room: int) -> None:
         self._room = room
-        self._models: dict[str, StoredModel] = {}
+        self._models: dict[str, M] = {}
         self._leases: dict[str, set[str]] = {}
         self._reserved = 0
 
@@ -84,7 +69,7 @@ class ModelStore:
         finally:
             self._reserved -= size
 
-    def add(self, model: StoredModel, lease: str) -> None:
+    def add(self, model: M, lease: str) -> None:
         """Keep a model, whose room was reserved, for a lease; one of its digest stays as it is."""
         self._models.setdefault(model.digest, model)
         self.allow(model.digest, lease)
@@ -92,10 +77,10 @@ class ModelStore:
     def allow(self, digest: str, lease: str) -> None:
         """Let a further lease use a model that is here; raises UnknownModel if it is not."""
         if digest not in self._models:
-            raise UnknownModel(f"model {digest[:12]!r} is not on this server; upload it first")
+            raise UnknownModel(f"model {digest[:12]!r} is not here; upload it first")
         self._leases.setdefault(digest, set()).add(lease)
 
-    def get(self, digest: str, lease: str) -> StoredModel:
+    def get(self, digest: str, lease: str) -> M:
         """The model, for a lease that announced it; raises UnknownModel otherwise."""
         if lease not in self._leases.get(digest, ()):
             raise UnknownModel(

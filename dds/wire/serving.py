@@ -1,0 +1,63 @@
+"""What every gRPC server here does the same way: errors to statuses, uploads, metadata."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+
+from dds.errors import DdsError, InvalidInput
+from dds.session.refusals import Busy
+from dds.session.upload import ModelHeader
+from dds.wire import codec, market_pb2, tensors
+from dds.wire.profiles import pushback_to_trailers
+
+__all__ = ["answer", "refuse", "upload"]
+
+#: Characters of a status's details: they travel as metadata, of which clients take 8 KiB, and a
+#: character takes up to 12 bytes there.
+_LONGEST_DETAILS = 600
+
+T = TypeVar("T")
+
+
+async def refuse(context: Any, error: DdsError) -> NoReturn:
+    """End the call with the status of an error, and what it says of when to ask again."""
+    pause = getattr(error, "retry_after", None)
+    if pause is not None:
+        context.set_trailing_metadata(pushback_to_trailers(pause))
+    await context.abort(grpc.StatusCode[error.status], str(error)[:_LONGEST_DETAILS])
+    raise AssertionError("abort returned") from error
+
+
+async def answer(context: Any, call: Awaitable[T]) -> T:
+    """The call's result; an error of ours becomes its gRPC status."""
+    try:
+        return await call
+    except DdsError as error:
+        await refuse(context, error)
+    except MemoryError:
+        await refuse(context, Busy("there is too little memory for this here; ask for less"))
+
+
+async def upload(
+    chunks: AsyncIterator[market_pb2.ModelChunk], context: Any
+) -> tuple[ModelHeader, AsyncIterator[bytes]]:
+    """What a model upload announces, and its bytes, sent once the first of them is asked for.
+
+    Raises InvalidInput when the header does not come first.
+    """
+    parts = (codec.chunk_from_proto(chunk) async for chunk in chunks)
+    header = await anext(parts, None)
+    if not isinstance(header, ModelHeader):
+        raise InvalidInput("model upload: the header must come first")
+    return header, _data(parts, context)
+
+
+async def _data(parts: AsyncIterator[ModelHeader | bytes], context: Any) -> AsyncIterator[bytes]:
+    await context.send_initial_metadata(((tensors.WANTED_KEY, "1"),))
+    async for part in parts:
+        if isinstance(part, ModelHeader):
+            raise InvalidInput("model upload: a second header; send one model per call")
+        yield part
