@@ -4,4 +4,5 @@ In reading order:
 
 - ``mailbox``      what carries parts of tensors between workers
 - ``interpreter``  one worker's program, loaded on an engine and played
+- ``threads``      all workers in one process, a thread for each
 """

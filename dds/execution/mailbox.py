@@ -8,7 +8,11 @@ from numpy.typing import NDArray
 
 from dds.parallel.program import Part
 
-__all__ = ["Mailbox"]
+__all__ = ["Mailbox", "Stopped"]
+
+
+class Stopped(Exception):
+    """The play has been ended elsewhere: nothing more will arrive."""
 
 
 class Mailbox(Protocol):
@@ -25,5 +29,8 @@ class Mailbox(Protocol):
         """
 
     def receive(self, part: Part, sender: int) -> NDArray[Any]:
-        """Wait for the values of a part; the array stays as it is until the play ends."""
+        """Wait for the values of a part; the array stays as it is until the play ends.
+
+        Raises Stopped, and whatever error says that they will not arrive.
+        """
         ...

@@ -9,6 +9,8 @@ In reading order:
 - ``workers``    who can run tiles, and the links between them
 - ``schedule``   what a schedule is, and the search for one: ``search_tables`` (what tiles cost),
   ``search_labels`` (layouts along the blocks), ``search_exact`` (few operators), ``search_kernel``
+- ``program``    what each worker does to carry a schedule out: ``program_parts`` (who makes and
+  sends what a task reads), ``program_groups`` (tasks that become one model), ``rewrite_compute``
 - ``baselines``, ``bound``, ``checker``  what to compare a schedule with, and what it must satisfy
 """
 

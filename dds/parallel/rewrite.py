@@ -26,7 +26,7 @@ from dds.parallel.rewrite_model import Draft
 from dds.parallel.rewrite_nodes import Operand, rewritten
 from dds.parallel.tiles import WHOLE, Kind, Region, Tile
 
-__all__ = ["Source", "TileModel", "join", "take", "tile_model"]
+__all__ = ["Source", "TileModel", "join", "take", "tile_model", "within"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -66,6 +66,16 @@ def join(pieces: Sequence[Array], kind: Kind) -> Array:
         (whole,) = pieces
         return whole
     return np.concatenate(pieces, axis=1 if kind == "channels" else 2)
+
+
+def within(region: Region, outer: Region) -> Region:
+    """A region counted from the start of ``outer``, which holds it.
+
+    >>> within(Region(2, 5, 9), Region(2, 4, 12))
+    Region(axis=2, low=1, high=5)
+    """
+    shift = outer.low if outer.axis == region.axis else 0
+    return Region(region.axis, region.low - shift, region.high - shift)
 
 
 def tile_model(model: bytes, graph: ModelGraph, tile: Tile) -> TileModel:
@@ -121,27 +131,57 @@ class Source:
         that must be sliced though its shape is unknown.
         """
         graph, regions = self.graph, tiles.tile_regions(self.graph, tile)
-        draft = Draft(self.file, self.flow, self.shell)
+        draft = self.draft()
         names = {t: graph.tensors[t].name for t in regions}
         reads = {t: regions[t] for t in tiles.run_inputs(graph, tile.operators) if t in regions}
         returns = tiles.tile_outputs(graph, tile.operators, tile.kind, tile.low, tile.high)
         for t, region in returns.items():
             if not self._same(t, regions[t], region):
                 names[t] = draft.fresh(names[t])
-        for v in tile.operators:
-            if any(t in regions for t in graph.operators[v].outputs):
-                self._add(draft, v, regions, names)
+        self.add(draft, tile.operators, regions, names)
         for t, region in returns.items():
             name = graph.tensors[t].name
             if names[t] != name:
-                draft.crop(names[t], self._within(region, regions[t]), name)
+                draft.crop(names[t], within(region, regions[t]), name)
         model = draft.finish(self._forms(reads), self._forms(returns))
         return TileModel(model, self._named(reads), self._named(returns))
+
+    def draft(self) -> Draft:
+        """A model of some of this one's operators, without any yet."""
+        return Draft(self.file, self.flow, self.shell)
+
+    def add(
+        self, draft: Draft, run: range, regions: Mapping[int, Region], names: Mapping[int, str]
+    ) -> None:
+        """Draft the operators of a run, each cut down to the region it has to make.
+
+        regions: of every tensor they read and make, as ``tile_regions`` finds them (any other
+        tensor is not made); names: what these regions are called in the draft.
+
+        Raises InvalidInput for a constant that must be sliced though its shape is unknown, and
+        for a body of control flow that reads a tensor by a name it does not have.
+        """
+        for v in run:
+            if any(t in regions for t in self.graph.operators[v].outputs):
+                self._add(draft, v, regions, names)
+
+    def plain(self, t: int, region: Region) -> Region:
+        """A region of tensor t; WHOLE if it is all of it."""
+        full = region.axis >= 0 and region[1:] == (0, self.graph.tensors[t].shape[region.axis])
+        return WHOLE if full else region
+
+    def form(self, t: int, region: Region) -> tuple[tuple[int, ...], str]:
+        """Shape and dtype of a region of tensor t."""
+        tensor = self.graph.tensors[t]
+        shape = list(tensor.shape)
+        if region.axis >= 0:
+            shape[region.axis] = region.high - region.low
+        return tuple(shape), tensor.dtype
 
     def _add(
         self, draft: Draft, v: int, regions: Mapping[int, Region], names: Mapping[int, str]
     ) -> None:
-        """Draft one operator, cut down to the region it has to make."""
+        """Draft one operator."""
         operator = self.graph.operators[v]
         index = operator.node
         region = regions.get(operator.outputs[0], WHOLE)
@@ -164,7 +204,7 @@ class Source:
                 operands.append(None)  # an input of a concat that the slice does not meet
                 continue
             if not self._same(t, regions[t], want):
-                cropped = draft.crop(names[t], self._within(want, regions[t]))
+                cropped = draft.crop(names[t], within(want, regions[t]))
                 operands.append(Operand(cropped, self.graph.tensors[t].shape, want))
             else:
                 operands.append(Operand(names[t], self.graph.tensors[t].shape, want))
@@ -198,30 +238,14 @@ class Source:
 
     def _same(self, t: int, one: Region, other: Region) -> bool:
         """Whether two regions hold the same part of tensor t."""
-        return self._span(t, one) == self._span(t, other)
-
-    def _span(self, t: int, region: Region) -> Region:
-        full = region.axis >= 0 and region[1:] == (0, self.graph.tensors[t].shape[region.axis])
-        return WHOLE if full else region
-
-    def _within(self, region: Region, outer: Region) -> Region:
-        """A region counted from the start of ``outer``, which holds it."""
-        shift = outer.low if outer.axis >= 0 else 0
-        return Region(region.axis, region.low - shift, region.high - shift)
+        return self.plain(t, one) == self.plain(t, other)
 
     def _named(self, regions: Mapping[int, Region]) -> dict[str, Region]:
-        return {self.graph.tensors[t].name: self._span(t, region) for t, region in regions.items()}
+        return {self.graph.tensors[t].name: self.plain(t, region) for t, region in regions.items()}
 
     def _forms(self, regions: Mapping[int, Region]) -> list[tuple[str, tuple[int, ...], str]]:
         """Name, shape and dtype of regions."""
-        found = []
-        for t, region in regions.items():
-            tensor = self.graph.tensors[t]
-            shape = list(tensor.shape)
-            if region.axis >= 0:
-                shape[region.axis] = region.high - region.low
-            found.append((tensor.name, tuple(shape), tensor.dtype))
-        return found
+        return [(self.graph.tensors[t].name, *self.form(t, part)) for t, part in regions.items()]
 
 
 def _constants(file: OnnxFile, flow: Dataflow) -> list[str]:

@@ -61,6 +61,10 @@ class Draft:
         self.add(self._slice(name, region, made))
         return made
 
+    def join(self, names: Sequence[str], axis: int, to: str) -> None:
+        """Call ``to`` what lies in tensors side by side along an axis."""
+        self.add(onnx.helper.make_node("Concat", names, [to], name=to, axis=axis))
+
     def constant(self, name: str, shape: Sequence[int], region: Region) -> str:
         """The name of a region of a constant of the model with this shape.
 

@@ -1,0 +1,191 @@
+"""Where the parts come from that a schedule's tasks read: who makes them, who sends them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dds.errors import InvalidInput
+from dds.model.graph import ModelGraph
+from dds.parallel.rewrite import Source
+from dds.parallel.rewrite_compute import holds
+from dds.parallel.schedule import Schedule, Transfer
+from dds.parallel.tiles import WHOLE, Region, tile_inputs, tile_outputs
+
+__all__ = ["GIVEN", "Piece", "Supply", "supply"]
+
+#: Who made what the model is given.
+GIVEN = -1
+#: Of the latency: what rounding may make of times.
+_TOLERANCE = 1e-9
+
+
+class Piece(NamedTuple):
+    """A region of a tensor on a worker.
+
+    maker: the task that made it, by position in the schedule, or GIVEN; made: what the maker
+    returned of the tensor; sender: the worker that sent it, or the one that has it; departs,
+    since: when it leaves there, and is here, s.
+    """
+
+    tensor: int
+    region: Region
+    maker: int
+    made: Region
+    sender: int
+    departs: float
+    since: float
+
+
+#: Which pieces hold what is needed of each tensor.
+Reads = Mapping[int, tuple[Piece, ...]]
+
+
+@dataclass(frozen=True)
+class Supply:
+    """What every task reads.
+
+    reads: of each task, by position in the schedule; returns: of the outputs of the model on
+    worker 0; order: of each task, its place in a common order of all of them, which every task
+    has behind those that made what it reads; slack: what rounding may make of times, s.
+    """
+
+    reads: tuple[Reads, ...]
+    returns: Reads
+    order: tuple[int, ...]
+    slack: float
+
+
+def supply(source: Source, schedule: Schedule) -> Supply:
+    """Who makes and sends what the tasks of a schedule read, and what the model returns.
+
+    The common order is by start.  A task never stands before one whose results it reads, even
+    where both take no time: it takes over their moment if that is later, and of equal moments the
+    run that begins first goes first, since operators are in topological order.
+
+    Raises InvalidInput for what is no part of the model, and for anything that a task reads and
+    its worker does not have by then.
+    """
+    graph = source.graph
+    tasks, slack = schedule.tasks, _TOLERANCE * schedule.latency
+    _check(graph, schedule)
+    made: dict[tuple[int, int], list[Piece]] = defaultdict(list)
+    for t in graph.inputs:
+        made[t, 0].append(Piece(t, WHOLE, GIVEN, WHOLE, 0, 0.0, 0.0))
+    sent: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
+    for transfer in schedule.transfers:
+        sent[transfer.tensor, transfer.receiver].append(transfer)
+
+    def held(t: int, worker: int, moment: float) -> list[Piece]:
+        """What a worker has of a tensor by then: what it made first, then what comes soonest."""
+        own = [piece for piece in made[t, worker] if piece.since <= moment + slack]
+        come = [
+            piece
+            for transfer in sent[t, worker]
+            if transfer.end <= moment + slack
+            for piece in _pieces(source, transfer, made[t, transfer.sender], slack)
+        ]
+        return own + sorted(come, key=lambda piece: piece.since)
+
+    reads: list[Reads] = [{} for _ in tasks]
+    moments = [task.start for task in tasks]
+    # Of what a task reads, the makers begin with earlier operators: they have been here.
+    for i in sorted(range(len(tasks)), key=lambda i: tasks[i].tile.operators.start):
+        task, tile = tasks[i], tasks[i].tile
+        inputs = tile_inputs(graph, tile.operators, tile.kind, tile.low, tile.high)
+        outputs = tile_outputs(graph, tile.operators, tile.kind, tile.low, tile.high)
+        reads[i] = {
+            t: _cover(graph, t, region, held(t, task.worker, task.start), str(task))
+            for t, region in inputs.items()
+        }
+        makers = {piece.maker for pieces in reads[i].values() for piece in pieces} - {GIVEN}
+        moments[i] = max([task.start, *(moments[maker] for maker in makers)])
+        for t, region in outputs.items():
+            piece = Piece(t, region, i, region, task.worker, task.end, task.end)
+            made[t, task.worker].append(piece)
+    returns = {
+        t: _cover(graph, t, WHOLE, held(t, 0, schedule.latency), "the model's end")
+        for t in graph.outputs
+    }
+    first = sorted(range(len(tasks)), key=lambda i: (moments[i], tasks[i].tile.operators.start, i))
+    order = [0] * len(tasks)
+    for place, i in enumerate(first):
+        order[i] = place
+    return Supply(tuple(reads), returns, tuple(order), slack)
+
+
+def _check(graph: ModelGraph, schedule: Schedule) -> None:
+    operators, tensors = len(graph.operators), len(graph.tensors)
+    for task in schedule.tasks:
+        run = task.tile.operators
+        if not (0 <= run.start < run.stop <= operators and run.step == 1):
+            raise InvalidInput(
+                f"{task} is of a run that the model's {operators} operators have not; make the "
+                "schedule from this model"
+            )
+    for transfer in schedule.transfers:
+        t, region = transfer.tensor, transfer.region
+        shape = graph.tensors[t].shape if 0 <= t < tensors else ()
+        if not 0 <= t < tensors or region.axis >= len(shape):
+            raise InvalidInput(
+                f"{transfer} carries what is none of the model's {tensors} tensors; make the "
+                "schedule from this model"
+            )
+        if region.axis >= 0 and not 0 <= region.low < region.high <= shape[region.axis]:
+            raise InvalidInput(f"{transfer} carries nothing, or more than {shape[region.axis]}")
+
+
+def _pieces(
+    source: Source, transfer: Transfer, made: Iterable[Piece], slack: float
+) -> Iterator[Piece]:
+    """What a transfer carries, in as many pieces as its sender has made of it.
+
+    Of pieces along another axis than its own it takes all.
+    """
+    region = source.plain(transfer.tensor, transfer.region)
+    for piece in made:
+        if piece.since > transfer.start + slack:
+            continue
+        if holds(piece.region, region):
+            part = region
+        elif region.axis in (-1, piece.region.axis):
+            low, high = max(region.low, piece.region.low), min(region.high, piece.region.high)
+            part = piece.region if region.axis < 0 else Region(region.axis, low, high)
+            if part.low >= part.high:
+                continue
+        else:
+            part = piece.region
+        yield piece._replace(region=part, departs=transfer.start, since=transfer.end)
+
+
+def _cover(
+    graph: ModelGraph, t: int, region: Region, pieces: Sequence[Piece], reader: str
+) -> tuple[Piece, ...]:
+    """Pieces that hold a region: one if one does, else the fewest along one axis.
+
+    Raises InvalidInput, naming who reads, where they do not.
+    """
+    for piece in pieces:
+        if holds(piece.region, region):
+            return (piece,)
+    for axis in sorted({piece.region.axis for piece in pieces}, key=lambda a: a != region.axis):
+        at, end = 0, graph.tensors[t].shape[axis]
+        if axis == region.axis:
+            at, end = region.low, region.high
+        chosen: list[Piece] = []
+        while at < end:
+            reach = [p for p in pieces if p.region.axis == axis and p.region.low <= at]
+            furthest = max(reach, key=lambda p: p.region.high, default=None)
+            if furthest is None or furthest.region.high <= at:
+                break
+            chosen.append(furthest)
+            at = furthest.region.high
+        else:
+            return tuple(chosen)
+    what = "all" if region.axis < 0 else f"[{region.low}, {region.high}) on axis {region.axis}"
+    raise InvalidInput(
+        f"{reader} needs {what} of {graph.tensors[t].name!r}, and its worker does not have that "
+        "by then; make the schedule from this model"
+    )
