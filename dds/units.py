@@ -14,6 +14,7 @@ from dds.errors import InvalidInput
 __all__ = [
     "format_bytes",
     "format_seconds",
+    "parse_address",
     "parse_bandwidth",
     "parse_bytes",
     "parse_number",
@@ -97,3 +98,19 @@ def format_bytes(count: float) -> str:
         if abs(count) >= scale:
             return f"{count / scale:.3g} {unit}"
     return f"{count:.0f} B"
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT``; port 0 stands for any free one.
+
+    Raises InvalidInput for anything else.
+
+    >>> parse_address("edge.example:50051")
+    ('edge.example', 50051)
+    """
+    host, _, port = text.rpartition(":")
+    # More digits than int() reads are no port either.
+    fits = port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) < 2**16
+    if not (host and fits and len(host) <= 253 and host.isprintable() and " " not in host):
+        raise InvalidInput(f"{text[:80]!r}; need HOST:PORT such as 127.0.0.1:50051")
+    return host, int(port)

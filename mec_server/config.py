@@ -11,6 +11,7 @@ from dds.errors import InvalidInput
 from dds.profile.runtime import Runtime
 from dds.session.messages import Terms
 from dds.session.timing import Timing
+from dds.units import parse_address
 
 __all__ = ["Limits", "ServerConfig"]
 
@@ -68,20 +69,18 @@ class ServerConfig:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
-        if _port(self.listen) is None:
-            raise InvalidInput(f"listen is {self.listen!r}; need HOST:PORT such as 127.0.0.1:0")
-        if self.upstream is not None and not _port(self.upstream):
-            raise InvalidInput(
-                f"upstream is {self.upstream!r}; need HOST:PORT such as cloud.example:50051"
-            )
+        _check_address("listen", self.listen, least_port=0)
+        if self.upstream is not None:
+            _check_address("upstream", self.upstream, least_port=1)
         for name in ("quorum", "workers"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} is {getattr(self, name)!r}; need at least 1")
 
 
-def _port(address: str) -> int | None:
-    """The port of ``HOST:PORT``; None when that is not what it is."""
-    host, _, port = address.rpartition(":")
-    # More digits than int() reads are no port either.
-    fits = host and port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) < 2**16
-    return int(port) if fits else None
+def _check_address(where: str, address: str, *, least_port: int) -> None:
+    try:
+        _, port = parse_address(address)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where} is {error}") from error
+    if port < least_port:
+        raise InvalidInput(f"{where} is {address!r}; need a port from {least_port} on")

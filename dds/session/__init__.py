@@ -9,6 +9,7 @@
 - ``dds.session.status``    public facts about a running market
 - ``dds.session.upload``    how the server-side part of a model travels
 - ``dds.session.profiling`` how a client has the server measure one
+- ``dds.session.helping``   what clients and helpers say, and what a program must satisfy
 - ``dds.session.store``     models by digest and lease; ``refusals`` what only a server refuses
 
 No clock, no socket, no thread: the caller brings `now` (seconds, any monotone clock), carries

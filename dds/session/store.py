@@ -33,13 +33,14 @@ M = TypeVar("M", bound=Stored)
 
 
 class ModelStore(Generic[M]):
-    """Models by digest, within `room` bytes.
+    """Models by digest, within `room` bytes, and not more than `most`.
 
     Room is reserved before a model is received, so that uploads in progress count as well.
     """
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, most: int = 2**14) -> None:
         self._room = room
+        self._most = most
         self._models: dict[str, M] = {}
         self._leases: dict[str, set[str]] = {}
         self._reserved = 0
@@ -63,6 +64,8 @@ class ModelStore(Generic[M]):
                 f"a model of {format_bytes(size)} does not fit: models in use take "
                 f"{format_bytes(self.bytes)} of {format_bytes(self._room)}; try again later"
             )
+        if len(self) >= self._most:
+            raise Busy(f"{len(self)} models are in use, and no more may be; try again later")
         self._reserved += size
         try:
             yield

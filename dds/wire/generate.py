@@ -1,4 +1,4 @@
-"""Generates the committed gRPC stubs from the two ``.proto`` files of this package.
+"""Generates the committed gRPC stubs from the ``.proto`` files of this package.
 
 ``python -m dds.wire.generate`` writes them, ``--check`` only tells whether the committed ones
 are up to date (exit code 1 and the differing names if not).  Needs grpcio-tools of exactly
@@ -27,7 +27,11 @@ __all__ = ["PROTOS", "TOOLS", "generate", "main", "stale"]
 #: The release of grpcio-tools whose output is committed.
 TOOLS = "1.81.1"
 #: The sources, relative to the root of the repository, which is also the import root.
-PROTOS = ("dds/wire/market.proto", "dds/wire/open_inference.proto")
+PROTOS = (
+    "dds/wire/helper.proto",
+    "dds/wire/market.proto",
+    "dds/wire/open_inference.proto",
+)
 _SUFFIXES = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py")
 _ROOT = Path(__file__).resolve().parents[2]
 

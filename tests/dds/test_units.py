@@ -1,5 +1,7 @@
 """Units are parsed at the edge, once, and refused clearly."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from dds.errors import InvalidInput
 from dds.units import (
     format_bytes,
     format_seconds,
+    parse_address,
     parse_bandwidth,
     parse_bytes,
     parse_number,
@@ -67,6 +70,10 @@ def test_no_text_makes_another_error(text: str) -> None:
             assert isinstance(parse(text), float)
         except InvalidInput:
             continue
+    with contextlib.suppress(InvalidInput):
+        host, port = parse_address(text)
+        assert text.startswith(f"{host}:")
+        assert 0 <= port < 2**16
 
 
 @given(st.floats(min_value=1e-7, max_value=1e6))
@@ -81,3 +88,17 @@ def test_formatting() -> None:
     assert format_seconds(0.0456) == "45.6 ms"
     assert format_bytes(602112) == "602 kB"
     assert format_bytes(12) == "12 B"
+
+
+@given(st.from_regex(r"[a-z0-9.-]{1,40}|\[::1\]", fullmatch=True), st.integers(0, 65535))
+def test_addresses_come_back(host: str, port: int) -> None:
+    assert parse_address(f"{host}:{port}") == (host, port)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "host", ":1", "host:", "host:65536", "host:-1", "host:٣", "a b:1", "h\n:1", "h:1e3"],
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match="need HOST:PORT"):
+        parse_address(text)

@@ -65,6 +65,14 @@ def test_what_does_not_fit_is_refused() -> None:
         assert models.bytes == 100
 
 
+def test_a_flood_of_small_models_is_refused() -> None:
+    models = ModelStore[Model](100, most=2)
+    put(models, "a", "a", 1)
+    put(models, "b", "a", 1)
+    with pytest.raises(Busy, match="2 models"), models.reserve(1):
+        pass
+
+
 def test_room_is_reserved_while_an_upload_runs() -> None:
     models = store(100)
     with models.reserve(60):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dds.errors import InvalidInput
-from dds.wire import generate, market_pb2, open_inference_pb2
+from dds.wire import generate, helper_pb2, market_pb2, open_inference_pb2
 
 ROOT = Path(__file__).parents[3]
 
@@ -90,6 +90,12 @@ def test_services_and_packages() -> None:
             "ServerLive ServerReady ModelReady ServerMetadata ModelMetadata ModelInfer",
         ),
         market_pb2: ("dds.market.v1", "Market", "Play PutModel ProfileModel Status"),
+        helper_pb2: (
+            "dds.helper.v1",
+            "Helper",
+            """Describe Join Renew Leave Echo PutModel ProfileModel LoadProgram UnloadProgram
+            Play Deliver""",
+        ),
     }
     for module, (package, service, methods) in files.items():
         assert module.DESCRIPTOR.package == package
@@ -98,7 +104,7 @@ def test_services_and_packages() -> None:
 
 
 def test_stubs_import_each_other_through_the_package() -> None:
-    for stem in ("market", "open_inference"):
+    for stem in ("helper", "market", "open_inference"):
         text = (ROOT / f"dds/wire/{stem}_pb2_grpc.py").read_text(encoding="utf-8")
         assert f"from dds.wire import {stem}_pb2 as" in text
         assert f"GRPC_GENERATED_VERSION = '{generate.TOOLS}'" in text
