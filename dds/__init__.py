@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from dds.model.graph import ModelGraph
     from dds.model.importer import load_model
     from dds.online.market import Market
+    from dds.parallel.frontier import ParallelFrontier, parallel_frontier
     from dds.parallel.schedule import Schedule, schedule
     from dds.parallel.workers import Worker, WorkerLinks
     from dds.pool.equilibrium import PooledEquilibrium, pooled
@@ -75,6 +76,7 @@ __all__ = [
     "Market",
     "ModelGraph",
     "Offer",
+    "ParallelFrontier",
     "PiecewiseLinear",
     "Pool",
     "PooledEquilibrium",
@@ -95,6 +97,7 @@ __all__ = [
     "hull",
     "load_model",
     "nash",
+    "parallel_frontier",
     "pooled",
     "recommend",
     "schedule",
@@ -125,6 +128,7 @@ _HOME = {
     "Market": "dds.online.market",
     "ModelGraph": "dds.model.graph",
     "Offer": "dds.tiers.links",
+    "ParallelFrontier": "dds.parallel.frontier",
     "PiecewiseLinear": "dds.market.tariff",
     "Pool": "dds.pool.server",
     "PooledEquilibrium": "dds.pool.equilibrium",
@@ -145,6 +149,7 @@ _HOME = {
     "hull": "dds.cut.hull",
     "load_model": "dds.model.importer",
     "nash": "dds.market.equilibrium",
+    "parallel_frontier": "dds.parallel.frontier",
     "pooled": "dds.pool.equilibrium",
     "recommend": "dds.pool.recommend",
     "schedule": "dds.parallel.schedule",
