@@ -5,4 +5,6 @@ In reading order:
 - ``mailbox``      what carries parts of tensors between workers
 - ``interpreter``  one worker's program, loaded on an engine and played
 - ``threads``      all workers in one process, a thread for each
+- ``processes``    a process for each, pinned to a core of this machine: they talk by
+  ``shared_memory``, and learn from a ``handover`` what a ``worker`` has to do
 """

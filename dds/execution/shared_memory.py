@@ -35,11 +35,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dds.errors import InternalError
+from dds.execution.mailbox import Stopped
 from dds.model.graph import ModelGraph
 from dds.parallel.program import Part, Program, Send
 from dds.profile.runtime import numpy_type
 
-__all__ = ["CALLER", "Segment", "SharedMailbox", "Slot", "Stopped", "slots_of"]
+__all__ = ["CALLER", "Segment", "SharedMailbox", "Slot", "slots_of"]
 
 #: Who feeds worker 0 the model's inputs and takes its outputs: a party beside the workers.
 CALLER = -1
@@ -51,10 +52,6 @@ _TAKEN, _VALUES = _LINE, 2 * _LINE
 _STOP = 0
 #: Looks at a counter, of about 50 ns; then with a yield between them, of about 0.4 µs; then pauses.
 _LOOKS, _YIELDS, _PAUSE = 4000, 50_000, 1e-4
-
-
-class Stopped(Exception):
-    """The caller has ended the play: nothing more will arrive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +125,14 @@ class Segment:
         return cls(descriptor, slots, logs)
 
     def stop(self) -> None:
-        """Have everyone who waits, now or later, raise :class:`Stopped`."""
+        """Have everyone who waits, now or later, raise :class:`~dds.execution.mailbox.Stopped`."""
         self._words[_STOP] = 1
 
     def close(self) -> None:
-        """Close the descriptor; the memory goes with the last array in it."""
-        os.close(self.descriptor)
+        """Close the descriptor; the memory goes with the last array in it.  Again does nothing."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
 
 class SharedMailbox:
@@ -221,13 +220,13 @@ class SharedMailbox:
         yields = 0
         while words[index] != count:
             if words[_STOP]:
-                raise Stopped
+                raise Stopped("the caller has ended the play")
             if yields < _YIELDS:
                 os.sched_yield()
                 yields += 1
                 continue
             if self._parent and os.getppid() != self._parent:
-                raise Stopped
+                raise Stopped("the caller has ended the play")
             time.sleep(_PAUSE)
 
 

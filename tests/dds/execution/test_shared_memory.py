@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dds.errors import InternalError, InvalidInput
-from dds.execution.shared_memory import CALLER, Segment, SharedMailbox, Slot, Stopped, slots_of
+from dds.execution.mailbox import Stopped
+from dds.execution.shared_memory import CALLER, Segment, SharedMailbox, Slot, slots_of
 from dds.model import ModelGraph
 from dds.model.graph import Operator, Tensor
 from dds.parallel.program import Part, Program, Receive, Send
@@ -171,7 +172,7 @@ def echo(segment: Segment, plays: int) -> subprocess.Popen[bytes]:
 
 
 def test_between_processes_no_value_is_ever_older_than_its_count(segments) -> None:
-    plays = 3000
+    plays = 1000
     part, slots = one_slot((257,))
     segment = segments(slots)
     with echo(segment, plays) as process:
