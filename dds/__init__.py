@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from dds.model.importer import load_model
     from dds.online.market import Market
     from dds.parallel.frontier import ParallelFrontier, parallel_frontier
+    from dds.parallel.granularity import refine
     from dds.parallel.schedule import Schedule, schedule
     from dds.parallel.workers import Worker, WorkerLinks
     from dds.pool.equilibrium import PooledEquilibrium, pooled
@@ -100,6 +101,7 @@ __all__ = [
     "parallel_frontier",
     "pooled",
     "recommend",
+    "refine",
     "schedule",
     "social",
     "three_tier",
@@ -152,6 +154,7 @@ _HOME = {
     "parallel_frontier": "dds.parallel.frontier",
     "pooled": "dds.pool.equilibrium",
     "recommend": "dds.pool.recommend",
+    "refine": "dds.parallel.granularity",
     "schedule": "dds.parallel.schedule",
     "social": "dds.market.social",
     "three_tier": "dds.tiers.solver",

@@ -49,6 +49,7 @@ EXPECTED = {
     "parallel_frontier",
     "pooled",
     "recommend",
+    "refine",
     "schedule",
     "social",
     "three_tier",

@@ -7,7 +7,9 @@ In reading order:
 - ``rewrite``    a tile as an ONNX model of its own, put together in ``rewrite_model``, operator by
   operator in ``rewrite_nodes``
 - ``workers``    who can run tiles, and the links between them
-- ``schedule``   what a schedule is, and the search for one: ``search_tables`` (what tiles cost),
+- ``granularity``  runs of operators that belong together, and whether it pays to slice them
+- ``schedule``   what a schedule is, and the search for one: ``search_structure`` (what a graph
+  allows), ``search_layouts`` (how workers may share it), ``search_tables`` (what that costs),
   ``search_labels`` (layouts along the blocks), ``search_exact`` (few operators), ``search_kernel``
 - ``program``    what each worker does to carry a schedule out: ``program_parts`` (who makes and
   sends what a task reads), ``program_groups`` (tasks that become one model), ``rewrite_compute``

@@ -7,25 +7,18 @@ same links.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dds.compiled import njit
-from dds.parallel.search_tables import Tables
+from dds.parallel.search_tables import Plan, Tables, plan_of
 
-__all__ = ["BASELINES", "Plan", "baseline_plans"]
+__all__ = ["BASELINES", "baseline_plans"]
 
 #: The names of :func:`baseline_plans`.
 BASELINES = ("single", "layer-wise", "rows", "channels", "heft", "greedy")
-
-
-class Plan(NamedTuple):
-    """layout: of each operator, source and sink included; order: of all of them, topological."""
-
-    layout: NDArray[np.int64]
-    order: NDArray[np.int64]
 
 
 def baseline_plans(tables: Tables) -> dict[str, Plan]:
@@ -39,19 +32,17 @@ def baseline_plans(tables: Tables) -> dict[str, Plan]:
     heft        operators by upward rank, each where it ends first (Topcuoglu, Hariri and Wu 2002)
     greedy      operators as they become ready, each where it ends first
     """
-    count = tables.operators
+    count = tables.units
     given = np.arange(count)
     plans = {
-        "single": Plan(_pinned(np.full(count, _single(tables))), given),
-        "layer-wise": Plan(_pinned(_layer_wise(tables)), given),
+        "single": plan_of(tables, _pinned(np.full(count, _single(tables))), given),
+        "layer-wise": plan_of(tables, _pinned(_layer_wise(tables)), given),
     }
     for kind, name in ((2, "rows"), (1, "channels")):
-        everyone = np.flatnonzero(tables.kinds == kind)
         layout = np.full(count, _fastest(tables))
-        if len(everyone):
-            widest = everyone[np.argmax((tables.shares[everyone] > 0.0).sum(axis=1))]
-            layout[tables.valid[:, widest]] = widest
-        plans[name] = Plan(_pinned(layout), given)
+        for everybody in np.flatnonzero(tables.kinds == kind)[:1]:
+            layout[tables.valid[:, everybody]] = everybody
+        plans[name] = plan_of(tables, _pinned(layout), given)
     for name, ranked in (("heft", True), ("greedy", False)):
         layout, starts = np.zeros(count, np.int64), np.zeros(count)
         rank = -upward_rank(tables) if ranked else _level(tables)
@@ -65,7 +56,7 @@ def baseline_plans(tables: Tables) -> dict[str, Plan]:
         place[first] = given
         # In order of start; the sink last, the source first, whatever takes no time as ranked.
         starts[0], starts[-1] = -1.0, np.inf
-        plans[name] = Plan(layout, np.lexsort((place, starts)))
+        plans[name] = plan_of(tables, layout, np.lexsort((place, starts)))
     return plans
 
 
@@ -87,8 +78,8 @@ def upward_rank(tables: Tables) -> NDArray[np.float64]:
     per_byte = float((1.0 / tables.rates[pairs]).mean()) if count > 1 else 0.0
     sending = (tables.message + tables.size * per_byte) * (count - 1) / count
     rank = mean.copy()
-    behind = np.zeros(tables.operators)
-    for v in range(tables.operators - 1, 0, -1):
+    behind = np.zeros(tables.units)
+    for v in range(tables.units - 1, 0, -1):
         rank[v] = mean[v] + behind[v]
         for t in tables.reads[tables.start[v] : tables.start[v + 1]]:
             u = tables.producer[t]
@@ -99,8 +90,8 @@ def upward_rank(tables: Tables) -> NDArray[np.float64]:
 
 def _level(tables: Tables) -> NDArray[np.float64]:
     """How many operators precede each on the longest path: the order of becoming ready."""
-    level = np.zeros(tables.operators)
-    for v in range(1, tables.operators):
+    level = np.zeros(tables.units)
+    for v in range(1, tables.units):
         before = tables.producer[tables.reads[tables.start[v] : tables.start[v + 1]]]
         level[v] = 1.0 + level[before].max(initial=0.0)
     level[-1] = np.inf
@@ -132,7 +123,7 @@ def _single(tables: Tables) -> int:
 
 def _layer_wise(tables: Tables) -> NDArray[np.int64]:
     """Layers in order, all live tensors moving with them: Viterbi over (layer, worker)."""
-    count, workers = tables.operators, tables.workers
+    count, workers = tables.units, tables.workers
     seconds = whole_seconds(tables)
     last = np.zeros(len(tables.size), np.int64)
     for v in range(count):

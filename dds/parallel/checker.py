@@ -15,7 +15,16 @@ from typing import NamedTuple
 from dds.costs.roofline import operator_times
 from dds.model.graph import ModelGraph
 from dds.parallel.schedule import Schedule, Task, Transfer
-from dds.parallel.tiles import ALIGNMENT, WHOLE, Region, extent, tile_inputs, tile_shares
+from dds.parallel.tiles import (
+    ALIGNMENT,
+    WHOLE,
+    Region,
+    extent,
+    tile_inputs,
+    tile_outputs,
+    tile_regions,
+    tile_shares,
+)
 from dds.parallel.workers import Worker, WorkerLinks
 
 __all__ = ["violations"]
@@ -51,11 +60,11 @@ def violations(
     for t in graph.inputs:
         made[t, 0].append(_Piece(WHOLE, 0.0))
     for task in schedule.tasks:
-        axis = _AXES.get(task.tile.kind, -1)
-        region = Region(axis, task.tile.low, task.tile.high) if axis >= 0 else WHOLE
-        for v in task.tile.operators:
-            for t in graph.operators[v].outputs:
-                made[t, task.worker].append(_Piece(region, task.end))
+        tile = task.tile
+        for t, region in tile_outputs(
+            graph, tile.operators, tile.kind, tile.low, tile.high
+        ).items():
+            made[t, task.worker].append(_Piece(region, task.end))
     held: _Held = defaultdict(list, {place: [*pieces] for place, pieces in made.items()})
     for sent in schedule.transfers:
         held[sent.tensor, sent.receiver].append(_Piece(sent.region, sent.end))
@@ -69,25 +78,31 @@ def violations(
 
 def _coverage(graph: ModelGraph, tasks: Sequence[Task]) -> Iterator[str]:
     """Every operator runs once."""
-    tiles: dict[int, list[Task]] = defaultdict(list)
+    tiles: dict[range, list[Task]] = defaultdict(list)
     for task in tasks:
-        for v in task.tile.operators:
-            tiles[v].append(task)
-    for v, operator in enumerate(graph.operators):
-        kinds = {task.tile.kind for task in tiles[v]}
+        tiles[task.tile.operators].append(task)
+    times = [0] * len(graph.operators)
+    for run, some in tiles.items():
+        where = f"the run of operators {run.start} to {run.stop - 1}"
+        for v in run:
+            times[v] += 1
+        kinds = {task.tile.kind for task in some}
         if len(kinds) != 1:
-            yield f"{operator.name!r} runs in {len(kinds)} kinds of tiles; need one"
+            yield f"{where} is in {len(kinds)} kinds of tiles; need one"
             continue
         kind = kinds.pop()
         if kind == "whole":
-            if len(tiles[v]) != 1:
-                yield f"{operator.name!r} runs whole {len(tiles[v])} times; need once"
+            if len(some) != 1:
+                yield f"{where} runs whole {len(some)} times; need once"
             continue
-        ends = sorted((task.tile.low, task.tile.high) for task in tiles[v])
-        size = extent(graph, range(v, v + 1), kind)
+        ends = sorted((task.tile.low, task.tile.high) for task in some)
+        size = extent(graph, run, kind)
         meets = all(a[1] == b[0] for a, b in pairwise(ends))
         if not (meets and ends[0][0] == 0 and ends[-1][1] == size):
-            yield f"{operator.name!r}: slices {ends} are not the {size} {kind}"
+            yield f"{where}: slices {ends} are not the {size} {kind}"
+    for v, number in enumerate(times):
+        if number != 1:
+            yield f"{graph.operators[v].name!r} is in {number} runs; need one"
 
 
 def _lasts(
@@ -99,14 +114,20 @@ def _lasts(
     rates = links.bandwidth if isinstance(links.bandwidth, tuple) else None
     for task in schedule.tasks:
         worker, tile = workers[task.worker], task.tile
-        last = sum(float(seconds[task.worker][v]) for v in tile.operators)
+        whole = [float(seconds[task.worker][v]) for v in tile.operators]
+        last = sum(whole)
         if tile.kind != "whole":
             shares = tile_shares(graph, tile.operators, tile.kind, tile.low, tile.high)
-            wasted = worker.thin * ALIGNMENT[tile.kind] / extent(graph, tile.operators, tile.kind)
+            regions = tile_regions(graph, tile)
             last = 0.0
-            for v, share in shares.items():
-                whole = float(seconds[task.worker][v])
-                last += whole * (share + wasted) + worker.overhead * (whole > 0.0)
+            for v, each in zip(tile.operators, whole, strict=True):
+                (t,) = graph.operators[v].outputs
+                if shares[v] > 0.0:
+                    last += each * shares[v]
+                    if regions[t].axis >= 0:
+                        height = graph.tensors[t].shape[regions[t].axis]
+                        last += each * worker.thin * ALIGNMENT[tile.kind] / height
+            last += worker.overhead * (last > 0.0)
         if task.start < -slack or abs(task.end - task.start - last) > slack:
             yield f"{task} takes from {task.start} s to {task.end} s; need {last} s from 0 on"
         if task.end > schedule.latency + slack:

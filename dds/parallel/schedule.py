@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
-from dds.parallel.baselines import Plan, baseline_plans
+from dds.parallel.baselines import baseline_plans
 from dds.parallel.search_exact import MOST_OPERATORS, Exact, exact
 from dds.parallel.search_labels import label_plan
-from dds.parallel.search_tables import KINDS, Scratch, Tables, tables_of
+from dds.parallel.search_structure import KINDS, structure_of
+from dds.parallel.search_tables import Plan, Scratch, Tables, tables_of
 from dds.parallel.tiles import Region, Tile
 from dds.parallel.workers import Worker, WorkerLinks
 
@@ -81,9 +83,11 @@ def schedule(
 ) -> Schedule:
     """A schedule of low latency: never slower than any of :func:`baselines`.
 
-    The model's inputs are on workers[0], and its outputs end there.  Every operator runs once:
-    whole on one worker, or as slices of its rows or channels on a group of them, in proportion to
-    their speeds.  Data goes straight from the worker that made it to the one that needs it.
+    The model's inputs are on workers[0], and its outputs end there.  Every run of operators
+    (:func:`dds.refine`; with up to 9 operators each is one) is whole on one worker, or in slices
+    of its rows or channels on a group of them, or in one longer run with others: then halos are
+    computed where they are needed instead of being sent.  Data goes straight from the worker that
+    made it to the one that needs it.
 
     slices: whether operators may be sliced; tries: steps of the local search, by default fewer on
     larger graphs; search_exactly: with up to 9 operators and 4 workers also look for the best
@@ -106,23 +110,24 @@ def schedule(
         raise InvalidInput(f"tries is {tries}; need a number >= 0")
     from dds.parallel.search_kernel import improve
 
-    tables = tables_of(graph, workers, links, slices=slices)
+    few = len(graph.operators) <= MOST_OPERATORS
+    tables = tables_of(graph, workers, links, slices=slices, fused=not few)
     scratch = Scratch.of(tables)
-    plans = {**baseline_plans(tables), "labels": label_plan(tables, graph)}
+    plans = {**baseline_plans(tables), "labels": label_plan(tables, graph, fused=not few)}
     ends = {name: end_of(tables, scratch, plan) for name, plan in plans.items()}
     name = min(ends, key=lambda each: ends[each])
-    few = len(graph.operators) <= MOST_OPERATORS
     if tries is None:
-        most = _WORK * 4 // max(tables.operators, 1) // len(workers)
+        most = _WORK * 4 // max(tables.units, 1) // len(workers)
         tries = _FEW_TRIES if few else min(_TRIES, max(_LEAST_TRIES, most))
     best, end = plans[name], ends[name]
     for turn in range(_FEW_TURNS if few else 1):
-        layout, order = (array.copy() for array in plans[name])
+        plan = plans[name].copy()
         heat = _FEW_HEAT if few else _HEAT
-        reached = improve(tables, scratch, layout, order, tries, _SEED + turn, heat)
+        reached = improve(tables, scratch, plan, tries, _SEED + turn, heat)
         if reached < end:
-            best, end = Plan(layout, order), reached
-    found = _schedule(tables, best, name if end == ends[name] else "local search")
+            best, end = plan, reached
+    units = structure_of(graph, fused=not few).units
+    found = schedule_of(tables, units, best, name if end == ends[name] else "local search")
     if search_exactly and few and len(workers) <= _MOST_WORKERS:
         return _settled(tables, found, exact(tables, found.latency))
     return found
@@ -135,34 +140,41 @@ def baselines(
 
     Arguments and errors are those of :func:`schedule`.
     """
-    tables = tables_of(graph, workers, links, slices=True)
-    return {name: _schedule(tables, plan, name) for name, plan in baseline_plans(tables).items()}
+    fused = len(graph.operators) > MOST_OPERATORS
+    tables = tables_of(graph, workers, links, slices=True, fused=fused)
+    units = structure_of(graph, fused=fused).units
+    plans = baseline_plans(tables)
+    return {name: schedule_of(tables, units, plan, name) for name, plan in plans.items()}
 
 
 def end_of(tables: Tables, scratch: Scratch, plan: Plan) -> float:
     """When all is done, s."""
     from dds.parallel.search_kernel import timeline
 
-    return float(timeline(tables, scratch, plan.layout, plan.order, np.inf, scratch.finish[:0]))
+    return float(timeline(tables, scratch, plan, np.inf, scratch.finish[:0]))
 
 
-def _schedule(tables: Tables, plan: Plan, method: str) -> Schedule:
+def schedule_of(tables: Tables, units: Sequence[range], plan: Plan, method: str) -> Schedule:
     """What a plan comes to."""
     from dds.parallel.search_kernel import timeline
 
     scratch = Scratch.of(tables)
     log = np.zeros((len(tables.size) * tables.workers**2 + 1, 8))
-    latency = timeline(tables, scratch, plan.layout, plan.order, np.inf, log)
+    latency = timeline(tables, scratch, plan, np.inf, log)
     tasks = []
-    for v in range(1, tables.operators - 1):
-        layout = plan.layout[v]
-        kind = KINDS[tables.kinds[layout]]
-        for k in range(tables.workers):
-            if tables.cost[v, layout, k] >= 0.0:
-                low, high = (int(bound) for bound in tables.own[v, layout, k])
-                tile = Tile(range(v - 1, v), kind, low, high)
-                start, end = float(scratch.begin[v, k]), float(scratch.finish[v, k])
-                tasks.append(Task(k, tile, start, end))
+    for end in range(1, tables.units - 1):
+        if plan.joined[end + 1]:
+            continue
+        head = end
+        while plan.joined[head]:
+            head -= 1
+        operators = range(units[head - 1].start, units[end - 1].stop)
+        kind = KINDS[plan.kind[end]]
+        for k, (low, high) in enumerate(pairwise(plan.cut[end].tolist())):
+            if low < high:
+                tile = Tile(operators, kind, low, high)
+                start, stop = float(scratch.begin[head, k]), float(scratch.finish[end, k])
+                tasks.append(Task(k, tile, start, stop))
     transfers = [_transfer(row) for row in log[1 : int(log[0, 0]) + 1]]
     return _sorted(tasks, transfers, float(latency), method)
 
@@ -179,7 +191,7 @@ def _settled(tables: Tables, found: Schedule, best: Exact) -> Schedule:
     if not best.found:
         return Schedule(found.tasks, found.transfers, found.latency, found.method, proven)
     tasks, transfers = [], []
-    for v in range(1, tables.operators - 1):
+    for v in range(1, tables.units - 1):
         k, start = int(best.workers[v]), float(best.starts[v])
         end = start + float(tables.cost[v, k, k])
         tasks.append(Task(k, Tile(range(v - 1, v)), start, end))

@@ -54,8 +54,8 @@ def exact(tables: Tables, known: float) -> Exact:
             and (np.delete(rates[j], [j, k]) == np.delete(rates[k], [j, k])).all()
         ]  # fmt: skip
         twin[k] = alike[-1] if alike else -1
-    workers = np.zeros(tables.operators, np.int64)
-    starts = np.zeros(tables.operators)
+    workers = np.zeros(tables.units, np.int64)
+    starts = np.zeros(tables.units)
     sent = np.full((len(tables.size), count), -1.0)
     latency, steps = _assign(
         tables.start, tables.reads, tables.producer, seconds, last, twin, tables.shared, known,

@@ -1,13 +1,13 @@
-"""The loops of the search: what tiles cost and read, when everything happens, local search.
+"""The loops of the search: what slices cost and read, when everything happens, local search.
 
 Compiled by numba or run as plain Python.  All of it works on the flat arrays of
-:class:`dds.parallel.search_tables.Tables`: operators 1 .. n with a *source* 0 before them, which
-makes the model's inputs on worker 0, and a *sink* n + 1 behind them, which reads its outputs there.
+:class:`dds.parallel.search_tables.Tables` and :class:`~dds.parallel.search_tables.Plan`.
 
-A *plan* is a layout per operator and an order of all operators.  Its timeline: operators in their
-order; each tile after the one before it on its worker, as soon as what it reads has arrived.  Per
-tensor one transfer goes from each worker that has a part of it to each that needs that part, as
-large as all its readers there need, into the first gap that is long enough.
+The timeline of a plan: runs in its order; each slice after the one before it on its worker, as
+soon as what it reads has arrived.  Per tensor one transfer goes from each worker that has a part of
+it to each that needs that part, as large as all its readers there need, into the first gap that is
+long enough.  Inside a run of several units nothing is sent: every slice also computes what its
+later units need of its earlier ones.
 """
 
 from __future__ import annotations
@@ -16,100 +16,99 @@ from typing import Any
 
 from dds.compiled import njit
 
-__all__ = ["fill_tables", "improve", "timeline"]
+__all__ = ["improve", "timeline"]
 
 #: No part of a tensor; all of it; else the axis of an interval.
 NONE, ALL = -2, -1
+#: The kind of rows, the only one of runs of several units.
+ROWS = 2
 
 
 @njit
-def fill_tables(
-    shares: Any, kinds: Any, align: Any, extent: Any, start: Any, reach: Any, clip: Any,
-    seconds: Any, overhead: Any, thin: Any, cost: Any, own: Any, need_axis: Any, need: Any,
-) -> None:  # fmt: skip
-    """Seconds of each tile, what it makes and what it reads, for every operator and layout.
+def _need(tables: Any, e: int, kind: int, low: int, high: int) -> tuple[int, int, int]:
+    """(axis, first, stop) of what a slice of a kind reads by edge e."""
+    if kind == 0 or tables.edge_axis[e, kind - 1] < 0:
+        return ALL, 0, 0
+    base, step = tables.edge_at[e, kind - 1], tables.align[kind]
+    first = tables.edge_low[base + (low + step - 1) // step]
+    stop = tables.edge_high[base + (high + step - 1) // step]
+    return (tables.edge_axis[e, kind - 1] if first < stop else NONE), first, stop
 
-    Arrays as in Tables and Structure; the last four are filled, they come as "no tile" everywhere.
+
+@njit
+def _lasts(tables: Any, v: int, kind: int, k: int, low: int, high: int) -> float:
+    """Seconds of a slice of unit v on worker k, its overhead left out."""
+    whole = tables.whole[v, k]
+    if kind == 0 or whole == 0.0:
+        return float(whole)
+    base, step = tables.at[v, kind - 1], tables.align[kind]
+    done = tables.until_there[base + (high + step - 1) // step, k]
+    left = tables.before[base + (low + step - 1) // step, k]
+    return float(max(done - left, 0.0) + tables.thin[v, kind - 1, k])
+
+
+@njit
+def _regions(tables: Any, scratch: Any, plan: Any) -> bool:
+    """Fill what every worker computes of every unit, and needs of every tensor from outside.
+
+    Of a tensor that is the least interval that holds all that its readers there need.  Returns
+    whether the plan's runs can be sliced as they stand.
     """
-    workers = shares.shape[1]
-    for v in range(extent.shape[0]):
-        for lay in range(shares.shape[0]):
-            kind = kinds[lay]
-            if kind == 0:
-                for k in range(workers):
-                    if shares[lay, k] > 0.0:
-                        cost[v, lay, k] = seconds[v, k]
-                        for e in range(start[v], start[v + 1]):
-                            need_axis[e, lay, k] = ALL
-                continue
-            axis = kind - 1
-            size = extent[v, axis]
-            if size < 2:
-                continue
-            per = 1
-            for e in range(start[v], start[v + 1]):
-                per = max(per, reach[e, axis, 4])
-            low, parts, before = 0, 0, 0.0
-            for k in range(workers):
-                before += shares[lay, k]
-                high = min(size, align[kind] * int(size * before / align[kind] + 0.5))
-                if before > 1.0 - 1e-9:
-                    high = size
-                if shares[lay, k] == 0.0 or high <= low:
-                    continue
-                parts += 1
-                own[v, lay, k, 0] = low
-                own[v, lay, k, 1] = high
-                # What spans groups of channels is computed in whole groups.
-                first, last = low, high
-                if low // per != (high - 1) // per:
-                    first, last = low // per * per, ((high - 1) // per + 1) * per
-                cost[v, lay, k] = 0.0
-                if seconds[v, k] > 0.0:
-                    work = (last - first + thin[k] * align[kind]) / size
-                    cost[v, lay, k] = seconds[v, k] * work + overhead[k]
-                for e in range(start[v], start[v + 1]):
-                    way = reach[e, axis]
-                    if way[0] < 0:
-                        need_axis[e, lay, k] = ALL
-                        continue
-                    a = max(first // way[4] * way[1] - way[3], 0)
-                    b = min((last - 1) // way[4] * way[1] - way[3] + way[2], clip[e, axis])
-                    if a < b:
-                        need_axis[e, lay, k] = way[0]
-                        need[e, lay, k, 0] = a
-                        need[e, lay, k, 1] = b
-                low = high
-            if parts < 2:
-                for k in range(workers):
-                    cost[v, lay, k] = -1.0
-
-
-@njit
-def _hulls(tables: Any, layout: Any, hull: Any) -> None:
-    """Per tensor and worker the least interval that holds all its readers there need."""
-    workers = tables.rates.shape[0]
+    made, hull = scratch.made, scratch.hull
+    kind, cut, joined = plan.kind, plan.cut, plan.joined
+    workers, units = tables.rates.shape[0], kind.shape[0]
     for t in range(hull.shape[0]):
         for k in range(workers):
             hull[t, k, 0] = NONE
-    for v in range(layout.shape[0]):
-        lay = layout[v]
-        for e in range(tables.start[v], tables.start[v + 1]):
-            t = tables.reads[e]
-            for k in range(workers):
-                axis = tables.need_axis[e, lay, k]
-                if tables.cost[v, lay, k] < 0.0 or axis == NONE:
+    for v in range(units):
+        for k in range(workers):
+            made[v, k, 0] = made[v, k, 1] = -1
+    head = end = units
+    for v in range(units - 1, -1, -1):
+        if v < head:
+            head = end = v
+            while joined[head]:
+                head -= 1
+        if head < end:
+            if kind[v] != ROWS:
+                return False
+            if v < end and tables.until[v] > end:
+                if tables.extent[v, 1] != tables.extent[end, 1]:
+                    return False
+                for k in range(workers + 1):
+                    cut[v, k] = cut[end, k]
+        for k in range(workers):
+            low, high = made[v, k, 0], made[v, k, 1]
+            if v == end or tables.until[v] > end:
+                first, stop = cut[v, k], cut[v, k + 1]
+                if first < stop:
+                    low = first if low < 0 else min(low, first)
+                    high = max(high, stop)
+                made[v, k, 0], made[v, k, 1] = low, high
+            if low < 0:
+                continue
+            for e in range(tables.start[v], tables.start[v + 1]):
+                axis, first, stop = _need(tables, e, kind[v], low, high)
+                if axis == NONE:
                     continue
-                low, high = tables.need[e, lay, k, 0], tables.need[e, lay, k, 1]
-                if hull[t, k, 0] == NONE:
-                    hull[t, k, 0] = axis
-                    hull[t, k, 1] = low
-                    hull[t, k, 2] = high
+                t = tables.reads[e]
+                u = tables.producer[t]
+                if u >= head and u < v:
+                    if axis != ROWS:
+                        return False
+                    if made[u, k, 0] < 0:
+                        made[u, k, 0], made[u, k, 1] = first, stop
+                    else:
+                        made[u, k, 0] = min(made[u, k, 0], first)
+                        made[u, k, 1] = max(made[u, k, 1], stop)
+                elif hull[t, k, 0] == NONE:
+                    hull[t, k, 0], hull[t, k, 1], hull[t, k, 2] = axis, first, stop
                 elif hull[t, k, 0] != axis:
                     hull[t, k, 0] = ALL
                 elif axis != ALL:
-                    hull[t, k, 1] = min(hull[t, k, 1], low)
-                    hull[t, k, 2] = max(hull[t, k, 2], high)
+                    hull[t, k, 1] = min(hull[t, k, 1], first)
+                    hull[t, k, 2] = max(hull[t, k, 2], stop)
+    return True
 
 
 @njit
@@ -144,26 +143,27 @@ def _keep(busy: Any, used: Any, way: int, at: float, end: float) -> None:
 
 
 @njit
-def _fetch(tables: Any, scratch: Any, layout: Any, t: int, k: int, log: Any) -> float:
-    """When worker k has what it needs of tensor t; sends it."""
+def _fetch(tables: Any, scratch: Any, plan: Any, t: int, k: int, log: Any) -> float:
+    """When worker k has what it needs of tensor t; sends it.  inf: it is not made yet."""
     finish, hull, busy, used = scratch.finish, scratch.hull, scratch.busy, scratch.used
     u = tables.producer[t]
-    lay = layout[u]
-    kind = tables.kinds[lay]
+    kind, cut = plan.kind[u], plan.cut[u]
     there = 0.0
     for j in range(tables.rates.shape[0]):
-        if tables.cost[u, lay, j] < 0.0:
+        first, stop = cut[j], cut[j + 1]
+        if first == stop:
             continue
         axis, low, high = hull[t, k, 0], hull[t, k, 1], hull[t, k, 2]
         if kind != 0:
             if axis == kind:
-                low = max(low, tables.own[u, lay, j, 0])
-                high = min(high, tables.own[u, lay, j, 1])
+                low, high = max(low, first), min(high, stop)
                 if low >= high:
                     continue
             else:
-                axis, low, high = kind, tables.own[u, lay, j, 0], tables.own[u, lay, j, 1]
+                axis, low, high = kind, first, stop
         at = end = finish[u, j]
+        if end < 0.0:
+            return float("inf")
         if j != k:
             amount = tables.size[t]
             if axis != ALL:
@@ -185,46 +185,65 @@ def _fetch(tables: Any, scratch: Any, layout: Any, t: int, k: int, log: Any) -> 
 
 
 @njit
-def timeline(tables: Any, scratch: Any, layout: Any, order: Any, limit: float, log: Any) -> float:
-    """When all is done and the outputs are on worker 0; inf if that is after `limit`.
+def timeline(tables: Any, scratch: Any, plan: Any, limit: float, log: Any) -> float:
+    """When all is done and the outputs are on worker 0.
 
-    scratch.begin and finish are filled with start and end of each tile.  log: transfers as
+    inf if that is after `limit`, or where a run cannot be sliced or comes before what it reads.
+    scratch.begin and finish are filled with start and end of each slice.  log: transfers as
     (tensor, from, to, axis, low, high, start, end) from row 1 on, their number in log[0, 0]; or an
     array without rows.
     """
     workers = tables.rates.shape[0]
-    finish, free, arrival = scratch.finish, scratch.free, scratch.arrival
+    kind, joined, order = plan.kind, plan.joined, plan.order
+    finish, free, arrival, made = scratch.finish, scratch.free, scratch.arrival, scratch.made
+    if not _regions(tables, scratch, plan):
+        return float("inf")
     for k in range(workers):
         free[k] = 0.0
         for t in range(arrival.shape[0]):
             arrival[t, k] = -1.0
+        for v in range(finish.shape[0]):
+            finish[v, k] = -1.0
     for way in range(scratch.used.shape[0]):
         scratch.used[way] = 0
-    _hulls(tables, layout, scratch.hull)
     for i in range(order.shape[0]):
-        v = order[i]
-        lay = layout[v]
+        head = order[i]
+        if joined[head]:
+            continue
+        end = head
+        while end + 1 < order.shape[0] and joined[end + 1]:
+            end += 1
         for k in range(workers):
-            finish[v, k] = -1.0
-            if tables.cost[v, lay, k] < 0.0:
+            if plan.cut[end, k] == plan.cut[end, k + 1]:
                 continue
-            ready = free[k]
-            for e in range(tables.start[v], tables.start[v + 1]):
-                if tables.need_axis[e, lay, k] != NONE:
+            ready, last = free[k], 0.0
+            for v in range(head, end + 1):
+                low, high = made[v, k, 0], made[v, k, 1]
+                if low < 0:
+                    continue
+                last += _lasts(tables, v, kind[v], k, low, high)
+                for e in range(tables.start[v], tables.start[v + 1]):
                     t = tables.reads[e]
-                    if arrival[t, k] < 0.0:
-                        arrival[t, k] = _fetch(tables, scratch, layout, t, k, log)
-                    ready = max(ready, arrival[t, k])
-            scratch.begin[v, k] = ready
-            free[k] = finish[v, k] = ready + tables.cost[v, lay, k]
-            if free[k] > limit:
+                    if head <= tables.producer[t] < v:
+                        continue
+                    if _need(tables, e, kind[v], low, high)[0] != NONE:
+                        if arrival[t, k] < 0.0:
+                            arrival[t, k] = _fetch(tables, scratch, plan, t, k, log)
+                        ready = max(ready, arrival[t, k])
+            if kind[end] != 0 and last > 0.0:
+                last += tables.overhead[k]
+            scratch.begin[head, k] = ready
+            free[k] = ready + last
+            for v in range(head, end + 1):
+                finish[v, k] = free[k]
+            if not free[k] <= limit:
                 return float("inf")
     return float(free.max())
 
 
 @njit
 def _move_in_order(tables: Any, order: Any, place: int, steps: int) -> None:
-    """Move an operator up to `steps` earlier (< 0) or later, not past what it depends on."""
+    """Move a unit up to `steps` earlier (< 0) or later, not past what it depends on."""
     while steps != 0:
         way = 1 if steps > 0 else -1
         other = place + way
@@ -240,19 +259,80 @@ def _move_in_order(tables: Any, order: Any, place: int, steps: int) -> None:
 
 
 @njit
-def improve(
-    tables: Any, scratch: Any, layout: Any, order: Any, tries: int, seed: int, heat: float
-) -> float:
+def _relayout(tables: Any, plan: Any, first: int, stop: int, lay: int) -> None:
+    """Give units [first, stop) a layout where they have it; runs end where layouts change."""
+    for v in range(first, stop):
+        if tables.valid[v, lay]:
+            plan.kind[v] = tables.kinds[lay]
+            for k in range(plan.cut.shape[1]):
+                plan.cut[v, k] = tables.cut[v, lay, k]
+    for v in range(first, min(stop + 1, plan.kind.shape[0])):
+        if plan.joined[v] and (plan.kind[v] != ROWS or plan.kind[v - 1] != ROWS):
+            plan.joined[v] = 0
+
+
+@njit
+def _copy_layout(tables: Any, plan: Any, source: int, v: int) -> None:
+    """Cut unit v in the proportions of another one, if it can be."""
+    kind = plan.kind[source]
+    workers = plan.cut.shape[1] - 1
+    size, of = 1, 1
+    if kind > 0:
+        size, of = tables.extent[v, kind - 1], tables.extent[source, kind - 1]
+        if size < 2:
+            return
+    step = tables.align[kind]
+    plan.kind[v] = kind
+    for k in range(workers + 1):
+        place = plan.cut[source, k]
+        if place != 0:
+            place = (
+                size
+                if place == of
+                else min(size, (place * size + of * step // 2) // (of * step) * step)
+            )
+        plan.cut[v, k] = place
+    if kind != ROWS:
+        plan.joined[v] = 0
+        if v + 1 < plan.joined.shape[0]:
+            plan.joined[v + 1] = 0
+
+
+@njit
+def _shift(tables: Any, plan: Any, first: int, stop: int, k: int, by: int) -> None:
+    """Move the end of worker k's slices by some rows or packs of channels, further where taller."""
+    kind, size = plan.kind[first], 0
+    if kind == 0:
+        return
+    size = tables.extent[first, kind - 1]
+    step = tables.align[kind]
+    for v in range(first, stop):
+        if plan.kind[v] != kind:
+            break
+        moved = by * tables.extent[v, kind - 1] // size
+        if moved == 0:
+            moved = 1 if by > 0 else -1
+        cut = plan.cut[v]
+        at = cut[k + 1] // step + moved
+        cut[k + 1] = max(cut[k], min(cut[k + 2], at * step))
+
+
+@njit
+def improve(tables: Any, scratch: Any, plan: Any, tries: int, seed: int, heat: float) -> float:
     """Local search from a plan, which becomes the best one met; returns when it ends, s.
 
-    Each try gives one operator, or a run of them, another layout, or moves one in the order.  What
-    is up to a fraction `heat` worse is still accepted at first, and nothing worse at the end.
+    Each try gives a unit or several in a row another layout, moves a border between two workers,
+    joins or parts runs, or moves a unit in the order.  What is up to a fraction `heat` worse is
+    still accepted at first, and nothing worse at the end.
     """
-    count = layout.shape[0]
+    count = plan.kind.shape[0]
+    workers = tables.rates.shape[0]
     no_log = scratch.finish[:0]
-    best_layout, best_order = layout.copy(), order.copy()
-    kept_layout, kept_order = layout.copy(), order.copy()
-    best = now = timeline(tables, scratch, layout, order, float("inf"), no_log)
+    best_kind, best_cut = plan.kind.copy(), plan.cut.copy()
+    best_joined, best_order = plan.joined.copy(), plan.order.copy()
+    kept_kind, kept_cut = plan.kind.copy(), plan.cut.copy()
+    kept_joined, kept_order = plan.joined.copy(), plan.order.copy()
+    best = now = timeline(tables, scratch, plan, float("inf"), no_log)
     layouts = tables.kinds.shape[0]
     state = seed
     draws = [0, 0, 0, 0]
@@ -261,37 +341,61 @@ def improve(
             state = state * 48271 % 2147483647
             draws[d] = state >> 4
         i = 1 + draws[0] % (count - 2)
-        choice = draws[1] % 16
+        choice = draws[1] % 24
+        stop = min(count - 1, i + (1 + draws[3] % 8 if draws[3] % 3 else count // 4))
         if choice < 4:
             spread = 1 + draws[3] % max(2, min(count // 2, 24))
-            _move_in_order(tables, order, i, spread if draws[2] % 2 == 0 else -spread)
+            _move_in_order(tables, plan.order, i, spread if draws[2] % 2 == 0 else -spread)
+        elif choice < 8:
+            _relayout(tables, plan, i, i + 1, draws[2] % layouts)
+        elif choice < 11:
+            _relayout(tables, plan, i, stop, draws[2] % layouts)
+        elif choice < 14:  # what follows or precedes a change of layout joins the other side
+            p = i
+            while p < count - 2 and _alike(plan, p - 1, p):
+                p += 1
+            if p > 1 and draws[2] % 2 == 0:
+                for v in range(p, min(count - 1, p + 1 + draws[3] % 8)):
+                    _copy_layout(tables, plan, p - 1, v)
+            else:
+                for v in range(p - 1, max(0, p - 2 - draws[3] % 8), -1):
+                    _copy_layout(tables, plan, p, v)
+        elif choice < 20:
+            if workers > 1:
+                by = 1 + draws[3] // 8 % 2
+                _shift(
+                    tables,
+                    plan,
+                    i,
+                    stop,
+                    draws[2] // 2 % (workers - 1),
+                    by if draws[2] % 2 else -by,
+                )
         else:
-            lay, way = draws[2] % layouts, 1
-            length = (
-                1 if choice < 10 else 2 + draws[3] % max(1, count // (4 if choice == 10 else 16))
-            )
-            if choice > 11:  # what follows or precedes a change of layout joins the other side
-                while i < count - 2 and layout[order[i]] == layout[order[i - 1]]:
-                    i += 1
-                lay, length = layout[order[i - 1]], 1 + draws[3] % 8
-                if draws[2] % 2 == 0:
-                    lay, way, i = layout[order[i]], -1, i - 1
-            for p in range(i, max(0, min(i + way * length, count - 1)), way):
-                if tables.valid[order[p], lay]:
-                    layout[order[p]] = lay
+            for v in range(max(i, 2), stop if choice == 23 else i + 1):
+                plan.joined[v] = 1 - plan.joined[v] if choice < 23 else draws[2] % 2
         allowed = now * (1.0 + heat * (1.0 - step / tries) ** 2)
-        end = timeline(tables, scratch, layout, order, allowed, no_log)
+        end = timeline(tables, scratch, plan, allowed, no_log)
         if end <= allowed:
             now = end
-            kept_layout[:] = layout
-            kept_order[:] = order
+            kept_kind[:], kept_cut[:] = plan.kind, plan.cut
+            kept_joined[:], kept_order[:] = plan.joined, plan.order
             if end < best:
                 best = end
-                best_layout[:] = layout
-                best_order[:] = order
+                best_kind[:], best_cut[:] = plan.kind, plan.cut
+                best_joined[:], best_order[:] = plan.joined, plan.order
         else:
-            layout[:] = kept_layout
-            order[:] = kept_order
-    layout[:] = best_layout
-    order[:] = best_order
+            plan.kind[:], plan.cut[:] = kept_kind, kept_cut
+            plan.joined[:], plan.order[:] = kept_joined, kept_order
+    plan.kind[:], plan.cut[:] = best_kind, best_cut
+    plan.joined[:], plan.order[:] = best_joined, best_order
     return best
+
+
+@njit
+def _alike(plan: Any, u: int, v: int) -> bool:
+    """Whether two units are cut in the same way."""
+    alike = plan.kind[u] == plan.kind[v]
+    for k in range(plan.cut.shape[1]):
+        alike &= plan.cut[u, k] == plan.cut[v, k]
+    return bool(alike)

@@ -18,8 +18,8 @@ import numpy as np
 
 from dds.compiled import njit
 from dds.model.graph import ModelGraph
-from dds.parallel.baselines import Plan
-from dds.parallel.search_tables import Tables
+from dds.parallel.search_structure import structure_of
+from dds.parallel.search_tables import Plan, Tables, plan_of
 from dds.parallel.tiles import blocks
 
 __all__ = ["label_plan"]
@@ -28,15 +28,16 @@ __all__ = ["label_plan"]
 _KEPT = 3
 
 
-def label_plan(tables: Tables, graph: ModelGraph) -> Plan:
-    """The plan of the best label at the end."""
-    runs = blocks(graph)
-    ends = np.array([0, *(run.stop for run in runs)], np.int64)
-    chosen = np.zeros(len(runs), np.int64)
+def label_plan(tables: Tables, graph: ModelGraph, *, fused: bool) -> Plan:
+    """The plan of the best label at the end; fused: units are runs."""
+    stops = {block.stop for block in blocks(graph)}
+    units = structure_of(graph, fused=fused).units
+    ends = np.array([0, *(v for v, unit in enumerate(units, 1) if unit.stop in stops)], np.int64)
+    chosen = np.zeros(len(ends) - 1, np.int64)
     fallback = tables.cost[:, : tables.workers].max(axis=2)[1:-1].sum(axis=0).argmin()
-    layout = np.zeros(tables.operators, np.int64)
+    layout = np.zeros(tables.units, np.int64)
     _labels(tables, ends, int(fallback), _KEPT, layout, chosen)
-    return Plan(layout, np.arange(tables.operators))
+    return plan_of(tables, layout, np.arange(tables.units))
 
 
 @njit
@@ -51,7 +52,7 @@ def _part(tables: Any, t: int, before: int, e: int, lay: int, j: int, k: int) ->
         return float(tables.size[t])
     low, high = tables.need[e, lay, k, 0], tables.need[e, lay, k, 1]
     if kind != 0:
-        first, last = tables.own[u, before, j, 0], tables.own[u, before, j, 1]
+        first, last = tables.cut[u, before, j], tables.cut[u, before, j + 1]
         low, high = (max(low, first), min(high, last)) if axis == kind else (first, last)
         axis = kind
     if low >= high:

@@ -2,57 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dds.costs.once import once_per_graph
 from dds.model.graph import ModelGraph
-from dds.parallel.tiles import ALIGNMENT, Kind, extent, sliceable
+from dds.parallel.search_layouts import ALIGN, layouts, sums
+from dds.parallel.search_structure import structure_of
 from dds.parallel.workers import Worker, WorkerLinks, seconds_of
 
-__all__ = ["KINDS", "Scratch", "Tables", "tables_of"]
+__all__ = ["Plan", "Scratch", "Tables", "plan_of", "tables_of"]
 
-#: Kinds of layouts; the number of a sliced one is the axis that it slices.
-KINDS: tuple[Kind, ...] = ("whole", "channels", "rows")
-#: Up to so many workers every group of them may share an operator; of more, the fastest few.
-_ALL_GROUPS = 4
+#: In need_axis: nothing of a tensor, or all of it.
+_NONE, _ALL = -2, -1
+#: Ends of the slices in the last axis of cut.
+_LOW, _HIGH = slice(None, -1), slice(1, None)
 
 
-class Structure(NamedTuple):
-    """What depends on the graph alone; operators count from 1, between a source and a sink."""
+class Plan(NamedTuple):
+    """What runs where, and in which order; source and sink included.
 
-    start: NDArray[np.int64]  # (operators + 1,) of each operator's edges
-    reads: NDArray[np.int64]  # (edges,) tensor
-    producer: NDArray[np.int64]  # (tensors,) operator
-    size: NDArray[np.float64]  # (tensors,) bytes
-    dims: NDArray[np.int64]  # (tensors, 4) indices along each axis
-    extent: NDArray[np.int64]  # (operators, 2) indices along channels and rows, 0: not sliceable
-    reach: NDArray[np.int64]  # (edges, 2, 5) the Reach of an edge along both
-    clip: NDArray[np.int64]  # (edges, 2) indices of the input along the axis it is reached by
+    kind: of each unit, index into KINDS; cut: worker k has indices [cut[k], cut[k + 1]) of what it
+    makes, of a whole one [0, 1) or nothing; joined: 1 where a unit is in one run with the one
+    before it, halos recomputed; order: of all units, topological.
+    """
+
+    kind: NDArray[np.int64]  # (units,)
+    cut: NDArray[np.int64]  # (units, workers + 1)
+    joined: NDArray[np.int64]  # (units,)
+    order: NDArray[np.int64]  # (units,)
+
+    def copy(self) -> Plan:
+        """The same in arrays of its own."""
+        return Plan(*(array.copy() for array in self))
 
 
 class Tables(NamedTuple):
-    """All that the search knows.  cost is -1 where a layout gives a worker no tile.
+    """All that the search knows; units, edges and borders are those of Structure.
 
-    Layout k < workers is "whole on worker k"; need_axis: -2 for nothing, -1 for all of a tensor.
+    A *layout* is a kind, and how the workers share a unit.  Layout k < workers is "whole on worker
+    k"; then come rows and channels shared by everybody in proportion to speed, then by every group
+    so that all end together.  cost is -1 where a layout gives a worker nothing; need_axis: -2 for
+    nothing, -1 for all of a tensor.
     """
 
     kinds: NDArray[np.int64]  # (layouts,) index into KINDS
-    shares: NDArray[np.float64]  # (layouts, workers)
-    valid: NDArray[np.bool_]  # (operators, layouts)
+    valid: NDArray[np.bool_]  # (units, layouts)
+    cut: NDArray[np.int64]  # (units, layouts, workers + 1) as in Plan
+    cost: NDArray[np.float64]  # (units, layouts, workers) s
+    need_axis: NDArray[np.int8]  # (edges, layouts, workers)
+    need: NDArray[np.int32]  # (edges, layouts, workers, 2)
     start: NDArray[np.int64]
     reads: NDArray[np.int64]
     producer: NDArray[np.int64]
+    until: NDArray[np.int64]
     size: NDArray[np.float64]
     dims: NDArray[np.int64]
-    cost: NDArray[np.float64]  # (operators, layouts, workers) s
-    own: NDArray[np.int32]  # (operators, layouts, workers, 2)
-    need_axis: NDArray[np.int8]  # (edges, layouts, workers)
-    need: NDArray[np.int32]  # (edges, layouts, workers, 2)
+    extent: NDArray[np.int64]
+    at: NDArray[np.int64]
+    edge_axis: NDArray[np.int8]
+    edge_at: NDArray[np.int64]
+    edge_low: NDArray[np.int32]
+    edge_high: NDArray[np.int32]
+    align: NDArray[np.int64]  # (kinds,) indices from one border to the next
+    whole: NDArray[np.float64]  # (units, workers) s
+    before: NDArray[np.float64]  # (borders, workers) s of what a slice from there on leaves out
+    until_there: NDArray[np.float64]  # (borders, workers) s up to the end of a slice up to there
+    thin: NDArray[np.float64]  # (units, 2, workers) s that a slice takes beyond its share
+    overhead: NDArray[np.float64]  # (workers,) s, of a run in slices
     rates: NDArray[np.float64]  # (workers, workers) bytes/s
     message: float
     shared: bool
@@ -63,16 +82,17 @@ class Tables(NamedTuple):
         return len(self.rates)
 
     @property
-    def operators(self) -> int:
-        """How many there are, source and sink included."""
+    def units(self) -> int:
+        """How many units there are, source and sink included."""
         return len(self.valid)
 
 
 class Scratch(NamedTuple):
     """Room for one timeline."""
 
-    begin: NDArray[np.float64]  # (operators, workers) s, of tiles that there are
-    finish: NDArray[np.float64]  # -1 where there is none
+    begin: NDArray[np.float64]  # (units, workers) s, of the run that starts with the unit
+    finish: NDArray[np.float64]  # -1 where a worker makes nothing of it
+    made: NDArray[np.int64]  # (units, workers, 2) what a worker computes of a unit
     free: NDArray[np.float64]
     hull: NDArray[np.int64]
     arrival: NDArray[np.float64]
@@ -85,8 +105,9 @@ class Scratch(NamedTuple):
         workers, tensors = tables.workers, len(tables.size)
         most = tensors * workers * workers if tables.shared else tensors * workers
         return cls(
-            np.zeros((tables.operators, workers)),
-            np.zeros((tables.operators, workers)),
+            np.zeros((tables.units, workers)),
+            np.zeros((tables.units, workers)),
+            np.zeros((tables.units, workers, 2), np.int64),
             np.zeros(workers),
             np.zeros((tensors, workers, 3), np.int64),
             np.zeros((tensors, workers)),
@@ -96,98 +117,80 @@ class Scratch(NamedTuple):
 
 
 def tables_of(
-    graph: ModelGraph, workers: Sequence[Worker], links: WorkerLinks, *, slices: bool
+    graph: ModelGraph,
+    workers: Sequence[Worker],
+    links: WorkerLinks,
+    *,
+    slices: bool,
+    fused: bool,
 ) -> Tables:
-    """The tables of a question.  Raises InvalidInput for what workers and links refuse."""
-    from dds.parallel.search_kernel import fill_tables
+    """The tables of a question; fused: units are runs, else operators.
 
-    structure = _structure(graph)
-    count = len(workers)
-    seconds = np.zeros((len(graph.operators) + 2, count))
-    seconds[1:-1] = seconds_of(graph, workers)
-    layouts = [*_layouts(seconds.sum(axis=0), slices)]
-    kinds = np.array([kind for kind, _ in layouts], np.int64)
-    shares = np.array([share for _, share in layouts])
-    shape = (len(seconds), len(layouts), count)
-    edges = (len(structure.reads), len(layouts), count)
-    cost, need_axis = np.full(shape, -1.0), np.full(edges, -2, np.int8)
-    own, need = np.zeros((*shape, 2), np.int32), np.zeros((*edges, 2), np.int32)
-    align = np.array([ALIGNMENT[kind] for kind in KINDS], np.int64)
-    fill_tables(
-        shares, kinds, align, structure.extent, structure.start, structure.reach, structure.clip,
-        seconds, np.array([w.overhead for w in workers], np.float64),
-        np.array([w.thin for w in workers], np.float64), cost, own, need_axis, need,
+    Raises InvalidInput for what workers and links refuse.
+    """
+    structure = structure_of(graph, fused=fused)
+    seconds = seconds_of(graph, workers)
+    units = len(structure.extent)
+    overhead = np.array([worker.overhead for worker in workers], np.float64)
+    thin = np.array([worker.thin for worker in workers], np.float64)
+    whole = sums(structure.unit, seconds, units)
+    thinner = np.stack(
+        [sums(structure.unit, seconds / structure.height[:, a : a + 1], units)
+         * (thin * ALIGN[a + 1]) for a in (0, 1)],
+        axis=1,
     )  # fmt: skip
-    cost[[0, -1], 1:] = -1.0  # the model's inputs are on worker 0, and its outputs wanted there
-    return Tables(
-        kinds, shares, cost.max(axis=2) >= 0.0, structure.start, structure.reads,
-        structure.producer, structure.size, structure.dims, cost, own, need_axis, need,
-        links.rates(count), float(links.message), links.shared,
+    parts = seconds[structure.part]
+    borders = int(structure.border.max(initial=-1)) + 1
+    before = sums(structure.border, parts * structure.low[:, None], borders)
+    until_there = sums(structure.border, parts * structure.high[:, None], borders)
+    kinds, cut = layouts(structure, whole, overhead, thin, slices=slices)
+    shape = (units, len(kinds), len(workers))
+    edges = (len(structure.reads), *shape[1:])
+    tables = Tables(
+        kinds, np.zeros(shape[:2], np.bool_), cut, np.full(shape, -1.0),
+        np.full(edges, -2, np.int8), np.zeros((*edges, 2), np.int32), *structure[1:13], ALIGN,
+        whole, before, until_there, thinner, overhead, links.rates(len(workers)),
+        float(links.message), links.shared,
     )  # fmt: skip
+    _fill(tables)
+    return tables
 
 
-def _layouts(seconds: NDArray[np.float64], slices: bool) -> Iterator[tuple[int, list[float]]]:
-    """(kind, share of each worker): whole ones first, then groups in proportion to speed."""
-    count = len(seconds)
-    for k in range(count):
-        yield 0, [float(j == k) for j in range(count)]
-    if not slices:
-        return
-    speed = 1.0 / np.maximum(seconds, max(float(seconds.max()) * 1e-9, 1e-300))
-    for group in _groups(speed):
-        among = [float(speed[k]) if k in group else 0.0 for k in range(count)]
-        share = [each / sum(among) for each in among]
-        yield 2, share
-        yield 1, share
+def plan_of(tables: Tables, layout: NDArray[np.int64], order: NDArray[np.int64]) -> Plan:
+    """The plan that gives every unit a layout."""
+    units = np.arange(tables.units)
+    return Plan(tables.kinds[layout], tables.cut[units, layout], np.zeros_like(layout), order)
 
 
-def _groups(speed: NDArray[np.float64]) -> list[tuple[int, ...]]:
-    """The groups of workers that may share an operator."""
-    count = len(speed)
-    if count <= _ALL_GROUPS:
-        return [g for size in range(2, count + 1) for g in combinations(range(count), size)]
-    fastest = [int(k) for k in np.argsort(-speed, kind="stable")]
-    groups = {tuple(sorted(fastest[:size])) for size in range(2, count + 1)}
-    groups |= {tuple(sorted({0, *fastest[:size]})) for size in range(1, count)}
-    return sorted(group for group in groups if len(group) > 1)
-
-
-@once_per_graph
-def _structure(graph: ModelGraph) -> Structure:
-    reads: list[int] = []
-    starts = [0, 0]
-    reaches: list[list[list[int]]] = []
-    clips: list[list[int]] = []
-    extents = [[0, 0]]
-    for v, operator in enumerate(graph.operators):
-        one = range(v, v + 1)
-        sizes = [0, 0]
-        for axis, kind in enumerate(KINDS[1:], 1):
-            if len(operator.outputs) == 1 and sliceable(graph, one, kind):
-                sizes[axis - 1] = extent(graph, one, kind)
-        extents.append(sizes)
-        for i, t in enumerate(operator.inputs):
-            ways = [operator.reach[axis][i] if sizes[axis - 1] else None for axis in (1, 2)]
-            # Beyond four axes nothing is followed: such an input is read whole.
-            ways = [None if way and way.axis > 3 else way for way in ways]
-            reaches.append([[*way] if way else [-1, 1, 1, 0, 1] for way in ways])
-            shape = graph.tensors[t].shape
-            clips.append([shape[way.axis] if way and way.axis >= 0 else 0 for way in ways])
-        reads += operator.inputs
-        starts.append(len(reads))
-    returned = sorted(set(graph.outputs))
-    reads += returned
-    reaches += [[[-1, 1, 1, 0, 1]] * 2] * len(returned)
-    clips += [[0, 0]] * len(returned)
-    starts.append(len(reads))
-    dims = [[*t.shape[:4], *[1] * (4 - len(t.shape[:4]))] for t in graph.tensors]
-    return Structure(
-        _ints(starts), _ints(reads), _ints(graph.producer) + 1,
-        np.array([float(tensor.bytes) for tensor in graph.tensors]),
-        _ints(dims).reshape(-1, 4), _ints([*extents, [0, 0]]),
-        _ints(reaches).reshape(-1, 2, 5), _ints(clips).reshape(-1, 2),
-    )  # fmt: skip
-
-
-def _ints(numbers: Any) -> NDArray[np.int64]:
-    return np.array(numbers, np.int64)
+def _fill(tables: Tables) -> None:
+    """What every layout costs and reads."""
+    unit = np.repeat(np.arange(tables.units), np.diff(tables.start))  # of each edge
+    there = tables.cut[:, :, 1:] > tables.cut[:, :, :-1]
+    tables.cost[:, : tables.workers] = np.where(
+        there[:, : tables.workers], tables.whole[:, None], -1.0
+    )
+    tables.need_axis[:, : tables.workers] = np.where(there[unit, : tables.workers], _ALL, _NONE)
+    for kind in (1, 2):
+        lays = np.flatnonzero(tables.kinds == kind)
+        step = tables.align[kind]
+        low, high = (-(-tables.cut[:, lays, side] // step) for side in (_LOW, _HIGH))
+        some = there[:, lays] & (there[:, lays].sum(axis=2) > 1)[:, :, None]
+        v, lay, k = np.nonzero(some)
+        base = tables.at[v, kind - 1]
+        takes = tables.until_there[base + high[v, lay, k], k]
+        takes = np.maximum(takes - tables.before[base + low[v, lay, k], k], 0.0)
+        takes += tables.thin[v, kind - 1, k] + tables.overhead[k]
+        tables.cost[v, lays[lay], k] = np.where(tables.whole[v, k] > 0.0, takes, 0.0)
+        e, lay, k = np.nonzero(some[unit])
+        tables.need_axis[e, lays[lay], k] = _ALL
+        follows = tables.edge_axis[e, kind - 1] >= 0
+        e, lay, k = e[follows], lay[follows], k[follows]
+        base = tables.edge_at[e, kind - 1]
+        first = tables.edge_low[base + low[unit[e], lay, k]]
+        stop = tables.edge_high[base + high[unit[e], lay, k]]
+        axis = np.where(first < stop, tables.edge_axis[e, kind - 1], _NONE)
+        tables.need_axis[e, lays[lay], k] = axis
+        tables.need[e, lays[lay], k] = np.stack([first, stop], axis=1)
+    # The model's inputs are on worker 0, and its outputs wanted there.
+    tables.cost[[0, -1], 1:] = -1.0
+    tables.valid[:] = tables.cost.max(axis=2) >= 0.0

@@ -21,11 +21,18 @@ class Worker:
     """A device that runs operators, whole or slices of them, one at a time.
 
     timing: seconds per operator there, as :func:`dds.costs.operator_times` takes them; overhead:
-    seconds that a slice takes beyond its share of the work; thin: how many more rows (or channels)
-    a slice seems to have, since few rows keep vector units and caches less busy; name: for people.
+    seconds that a slice takes beyond its share of the work; thin: how many more rows (or packs of
+    16 channels) a slice seems to have, since few rows keep vector units and caches less busy;
+    name: for people.
 
-    Of an operator that takes s seconds whole, a slice with a share x of the work and a height of r
-    out of R rows takes ``s (x + thin / R) + overhead``; where s = 0 it takes none.
+    A run of operators takes the sum of their seconds s_v.  A slice of it takes::
+
+        sum over v of s_v (x_v + thin a / R_v) + overhead
+
+    x_v: the share of operator v that the slice computes, what others compute too included; R_v:
+    rows or channels of v's output; a: 1 row or 16 channels.  An operator of which it computes
+    nothing, or all of it because its readers need all, adds no thin a / R_v; a slice whose
+    operators take no time adds no overhead.
 
     Raises InvalidInput naming the field that is out of range.
     """
