@@ -9,7 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("dds", "mec_server", "clients", "proofs")
-GRPC_FILES = {"mec_server/rpc.py", "mec_server/upstream.py", "clients/channel.py"}
+GRPC_FILES = {
+    *("mec_server/rpc.py", "mec_server/upstream.py", "clients/channel.py"),
+    *("clients/helper_rpc.py", "clients/helper_channel.py"),
+}
 
 
 def sources() -> list[Path]:
@@ -88,7 +91,7 @@ LAYERS = (
     ("cli",),
 )
 #: What touches the machine.
-RIM = {"cli", "demo", "execution", "profile", "__main__.py"}
+RIM = {"cli", "demo", "engines", "execution", "profile", "__main__.py"}
 
 #: What else a file may import, and why: the online market starts no threads, but those of its
 #: users may share one, so its writers take turns.

@@ -5,6 +5,9 @@ In reading order:
 - ``engine``          what an engine and a loaded model must do, and :func:`engine` by name
 - ``on_onnxruntime``  the engine that every answer is compared with
 - ``comparison``      how far two engines are apart; :func:`checked`, which falls back
+- ``signature``, ``upgrade``  inputs and outputs of a model; old models in newer operators
+- ``on_openvino``     OpenVINO on this CPU
+- ``on_torch``        PyTorch, eager: ``torch_node``, ``torch_windows``, ``torch_operators``
 
 Engines other than onnxruntime are extras, imported when one of them is asked for.
 """

@@ -99,6 +99,8 @@ class _Place:
 
 _PLACES = MappingProxyType({
     "onnxruntime": _Place("dds.engines.on_onnxruntime", "OnnxRuntime", "onnxruntime", "server"),
+    "openvino": _Place("dds.engines.on_openvino", "OpenVino", "openvino", "openvino"),
+    "torch": _Place("dds.engines.on_torch", "Torch", "torch", "torch"),
 })  # fmt: skip
 
 #: Names of the engines that :func:`engine` knows; the first is what all are compared with.
