@@ -84,15 +84,14 @@ class _Writer:
 
     def _tile(self, tile: Tile, reads: Mapping[int, Sequence[Region]]) -> None:
         graph = self.source.graph
-        regions = {t: self.source.plain(t, r) for t, r in tile_regions(graph, tile).items()}
-        names = {t: self._joined(t, regions[t], pieces) for t, pieces in reads.items()}
-        for t, region in regions.items():
-            if t not in names:
-                names[t] = self._name(t, region)
+        regions = tile_regions(graph, tile)
+        held = {t: self.source.plain(t, region) for t, region in regions.items()}
+        names = {t: self._joined(t, held[t], pieces) for t, pieces in reads.items()}
+        names.update((t, self._name(t, region)) for t, region in held.items() if t not in names)
         self.source.add(self.draft, tile.operators, regions, names)
         returns = tile_outputs(graph, tile.operators, tile.kind, tile.low, tile.high)
         for t, region in returns.items():
-            self.names[t, region] = self._crop(names[t], regions[t], region)
+            self.names[t, region] = self._crop(names[t], held[t], region)
 
     def _joined(self, t: int, region: Region, pieces: Sequence[Region]) -> str:
         """The name of a region of a tensor that lies in held pieces."""

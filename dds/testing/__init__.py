@@ -12,6 +12,7 @@ Imported by their own names as well:
 - ``tiers``        links, offers and plans over three tiers
 - ``corrections``  what a client may have learned of its predictions
 - ``models``       small ONNX models, written as text
+- ``slices``       small ONNX models that can be sliced, drawn; schedules of any model
 
 What stands in ``__all__`` is imported from here; the strategies of ``messages`` and the parts
 of ``fake_link``, which few tests need, from their modules.

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
@@ -16,162 +16,15 @@ from dds.model import load_model, zoo
 from dds.parallel import tiles
 from dds.parallel.rewrite import Source, join, take, tile_model
 from dds.parallel.tiles import WHOLE, Region, Tile
+from dds.testing.slices import sliceable_models
 
 FLOAT = TensorProto.FLOAT
 #: Vectorised functions whose last digit depends on where an element lies in memory.
 _APPROXIMATE = {"LRN", "Sigmoid", "Softmax"}
 
 
-class Chain:
-    """A drawn model in the making; ``shape`` is of the tensor that ends it so far."""
-
-    def __init__(self, draw, opset: int) -> None:
-        self.draw = draw
-        self.opset = opset
-        self.rng = np.random.default_rng(draw(st.integers(0, 2**16)))
-        self.shape = [1, draw(st.integers(1, 3)) * 2, draw(st.integers(4, 11)),
-                      draw(st.integers(3, 6))]  # fmt: skip
-        self.first = list(self.shape)
-        self.name = "x"
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[onnx.TensorProto] = []
-
-    def weight(self, array) -> str:
-        name = f"w{len(self.weights)}"
-        kind = np.int64 if np.asarray(array).dtype.kind == "i" else np.float32
-        self.weights.append(numpy_helper.from_array(np.asarray(array, kind), name))
-        return name
-
-    def uniform(self, *shape: int) -> str:
-        return self.weight(self.rng.uniform(0.5, 1.5, shape) * self.rng.choice([-1.0, 1.0], shape))
-
-    def node(self, kind: str, *reads: str, **attributes) -> str:
-        made = f"t{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, reads, [made], **attributes))
-        return made
-
-    def step(self) -> None:
-        kinds = [self.convolution, self.pool, self.pointwise, self.norm, self.add, self.branch,
-                 self.residual, self.shuffle, self.lrn]  # fmt: skip
-        self.draw(st.sampled_from(kinds))()
-
-    def window(self) -> tuple[dict, list[int]]:
-        """Attributes of a window, and the size it leaves."""
-        draw, given, sizes = self.draw, {}, []
-        kernel = [draw(st.integers(1, 3)) for _ in range(2)]
-        given["kernel_shape"] = kernel
-        given["strides"] = strides = [draw(st.integers(1, 2)) for _ in range(2)]
-        same = draw(st.sampled_from([None, None, "SAME_UPPER", "SAME_LOWER"]))
-        pads = [draw(st.integers(0, k - 1)) for k in kernel + kernel]
-        if same:
-            given["auto_pad"] = same
-        else:
-            given["pads"] = pads
-        for k in range(2):
-            size, step = self.shape[2 + k], strides[k]
-            if same:
-                assume(kernel[k] >= step)  # onnxruntime would pad by less than nothing
-                sizes.append(-(-size // step))
-            else:
-                assume(size + pads[k] + pads[k + 2] >= kernel[k])
-                sizes.append((size + pads[k] + pads[k + 2] - kernel[k]) // step + 1)
-        return given, sizes
-
-    def convolution(self) -> None:
-        given, sizes = self.window()
-        groups = self.draw(st.sampled_from([g for g in (1, 2, 3) if self.shape[1] % g == 0]))
-        made = groups * self.draw(st.integers(1, 3))
-        if "auto_pad" not in given and self.draw(st.booleans()):
-            given["dilations"] = dilations = [self.draw(st.integers(1, 2)) for _ in range(2)]
-            for k in range(2):
-                extent = (given["kernel_shape"][k] - 1) * dilations[k] + 1
-                room = self.shape[2 + k] + given["pads"][k] + given["pads"][k + 2] - extent
-                assume(room >= 0)
-                sizes[k] = room // given["strides"][k] + 1
-        weights = [self.uniform(made, self.shape[1] // groups, *given["kernel_shape"])]
-        if self.draw(st.booleans()):
-            weights.append(self.uniform(made))
-        self.name = self.node("Conv", self.name, *weights, group=groups, **given)
-        self.shape[1:] = [made, *sizes]
-
-    def pool(self) -> None:
-        given, sizes = self.window()
-        kind = self.draw(st.sampled_from(["MaxPool", "AveragePool"]))
-        if kind == "AveragePool":
-            given["count_include_pad"] = self.draw(st.integers(0, 1))
-        self.name = self.node(kind, self.name, **given)
-        self.shape[2:] = sizes
-
-    def pointwise(self) -> None:
-        kind = self.draw(st.sampled_from(["Relu", "LeakyRelu", "Sigmoid", "PRelu"]))
-        slopes = [self.uniform(self.shape[1], 1, 1)] if kind == "PRelu" else []
-        self.name = self.node(kind, self.name, *slopes)
-
-    def norm(self) -> None:
-        channels = self.shape[1]
-        parts = [self.uniform(channels) for _ in range(3)]
-        parts.append(self.weight(self.rng.uniform(0.5, 1.5, channels)))
-        self.name = self.node("BatchNormalization", self.name, *parts)
-
-    def add(self) -> None:
-        """Add or multiply a constant that broadcasts in one of four ways."""
-        _, channels, rows, columns = self.shape
-        shape = self.draw(
-            st.sampled_from([(), (channels, 1, 1), (1, 1, rows, 1), (channels, rows, columns)])
-        )
-        constant = self.uniform(*shape)
-        if self.draw(st.booleans()):  # folded, not an initialiser
-            constant = self.node("Neg", constant)
-        kind = self.draw(st.sampled_from(["Add", "Mul", "Sub"]))
-        pair = [self.name, constant]
-        self.name = self.node(kind, *(pair[::-1] if self.draw(st.booleans()) else pair))
-
-    def branch(self) -> None:
-        other = self.node("Relu", self.name)
-        axis = self.draw(st.sampled_from([1, 2]))
-        self.name = self.node("Concat", self.name, other, axis=axis)
-        self.shape[axis] *= 2
-
-    def residual(self) -> None:
-        channels = self.shape[1]
-        kernel = self.uniform(channels, channels, 3, 1)
-        other = self.node("Conv", self.name, kernel, pads=[1, 0, 1, 0])
-        self.name = self.node("Sum", self.name, other)
-
-    def shuffle(self) -> None:
-        _, channels, rows, columns = self.shape
-        groups = self.draw(st.sampled_from([g for g in (1, 2, 3) if channels % g == 0]))
-        parted = self.weight(np.array([1, groups, channels // groups, rows, columns]))
-        merged = self.weight(np.array(self.shape))
-        five = self.node("Reshape", self.name, parted)
-        turned = self.node("Transpose", five, perm=[0, 2, 1, 3, 4])
-        self.name = self.node("Reshape", turned, merged)
-
-    def lrn(self) -> None:
-        self.name = self.node("LRN", self.name, size=self.draw(st.sampled_from([3, 5])), alpha=0.1)
-
-    def build(self) -> bytes:
-        graph = helper.make_graph(
-            self.nodes,
-            "drawn",
-            [helper.make_tensor_value_info("x", FLOAT, self.first)],
-            [helper.make_tensor_value_info(self.name, FLOAT, self.shape)],
-            self.weights,
-        )
-        opsets = [helper.make_opsetid("", self.opset)]
-        return helper.make_model(graph, ir_version=8, opset_imports=opsets).SerializeToString()
-
-
-@st.composite
-def segments(draw) -> bytes:
-    chain = Chain(draw, draw(st.sampled_from([9, 11, 17])))
-    for _ in range(draw(st.integers(1, 5))):
-        chain.step()
-    return chain.build()
-
-
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-@given(segments(), st.sampled_from(["rows", "channels"]), st.data())
+@given(sliceable_models(), st.sampled_from(["rows", "channels"]), st.data())
 def test_drawn_segments_in_tiles_are_the_whole(run, every_tensor, model, kind, data) -> None:
     graph = load_model(model)
     first = data.draw(st.integers(0, len(graph.operators) - 1))
