@@ -5,21 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dds.cli import measured
+from dds.cli import measured, parallel
 from dds.cli.arguments import add_device_flag, quantity
+from dds.cli.picture import add_plot_flag, check_plot, save
 from dds.cli.progress import bar_for_terminal
 from dds.cli.tables import aligned
 from dds.errors import InvalidInput
-from dds.files import write_whole
 from dds.units import parse_number
 
 if TYPE_CHECKING:
     from dds.costs.link import Link
-    from dds.experiments.three_tier import Cell, Setting, Summary
 
 __all__ = ["add", "run"]
 
@@ -54,14 +51,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the ``dds`` parser."""
     parser = commands.add_parser(
         "experiment",
-        help="comparisons, simulated and measured: three-tier",
-        description="Comparisons of exact plans with baselines, simulated and measured.",
-        epilog="example: dds experiment three-tier --help\n\n"
+        help="comparisons, simulated and measured: three-tier, parallel",
+        description="Comparisons of plans with baselines, simulated and measured.",
+        epilog="example: dds experiment three-tier --help\n"
+        "         dds experiment parallel --help\n\n"
         "units: latencies in ms in tables and s in JSON; shares in cores.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     kinds = parser.add_subparsers(dest="experiment", metavar="NAME", required=True)
     _add_three_tier(kinds)
+    parallel.add(kinds)
 
 
 def _add_three_tier(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -93,7 +92,7 @@ def _add_three_tier(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) 
     more("--models", nargs="+", metavar="NAME", help="of the zoo (default: all nine)")
     more("--networks", nargs="+", metavar="NAME", help="of 3G, 4G, WiFi (default: all)")
     more("--json", action="store_true", help="print JSON instead of the tables")
-    more("--plot", type=Path, metavar="FILE.png", help="also draw what is saved, tile by tile")
+    add_plot_flag(parser, "also draw what is saved, tile by tile")
     measured.add_flags(parser)
     parser.set_defaults(run=run)
 
@@ -107,8 +106,7 @@ def run(args: argparse.Namespace) -> int:
     networks = _networks(args.networks or three_tier.NETWORKS)
     if args.measure:
         return measured.run(args, networks)
-    if args.plot is not None:
-        _check_plot(args.plot)
+    check_plot(args.plot)
     setting = three_tier.Setting(
         models=tuple(args.models or NAMES),
         device=args.device,
@@ -135,7 +133,9 @@ def run(args: argparse.Namespace) -> int:
         )
         print("\n".join(lines))
     if args.plot is not None:
-        _draw(setting, cells, found, args.plot)
+        from dds.experiments.chart import draw
+
+        save(args.plot, draw(setting, cells, found))
     return 1 if found.worse else 0
 
 
@@ -147,32 +147,3 @@ def _networks(names: Iterable[str]) -> dict[str, Link]:
         if name not in NETWORKS:
             raise InvalidInput(f"--networks: {name!r} is not one of {', '.join(NETWORKS)}")
     return {name: NETWORKS[name] for name in names}
-
-
-def _check_plot(path: Path) -> None:
-    """Raises InvalidInput for what would prevent the picture when all is done."""
-    if find_spec("matplotlib") is None:
-        raise InvalidInput("--plot needs matplotlib; install it: pip install 'dds[plot]'")
-    try:
-        no_folder, no_file = not path.parent.is_dir(), path.exists() and not path.is_file()
-    except OSError as error:
-        raise InvalidInput(_unwritable(path, error)) from None
-    if no_folder:
-        raise InvalidInput(f"--plot {str(path)!r}: there is no such folder; make it first")
-    if no_file:
-        raise InvalidInput(f"--plot {str(path)!r}: is there, and no file; name another")
-
-
-def _unwritable(path: Path, error: OSError | ValueError) -> str:
-    reason = error.strerror if isinstance(error, OSError) else "no such name"
-    return f"--plot {str(path)!r}: cannot be written: {reason}"
-
-
-def _draw(setting: Setting, cells: tuple[Cell, ...], found: Summary, path: Path) -> None:
-    from dds.experiments.chart import draw
-
-    picture = draw(setting, cells, found)
-    try:
-        write_whole(path, picture)
-    except (OSError, ValueError) as error:
-        raise InvalidInput(_unwritable(path, error)) from None

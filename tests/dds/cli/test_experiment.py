@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dds.cli import experiment
+from dds.cli import picture
 from dds.cli.main import main
 from dds.experiments import three_tier
 
@@ -30,14 +30,14 @@ def test_the_table_has_every_cell_and_says_what_ties(capsys) -> None:
 
 
 def test_json_and_a_picture(tmp_path: Path, capsys) -> None:
-    picture = tmp_path / "tiles.png"
+    drawn = tmp_path / "tiles.png"
     flags = ["--device", "raspberry-pi-4", "--cloud", "edge-core", "--cloud-share", "8"]
-    assert main([*QUICK, *flags, "--json", "--plot", str(picture)]) == 0
+    assert main([*QUICK, *flags, "--json", "--plot", str(drawn)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["setting"]["device"] == "raspberry-pi-4"
     assert found["setting"]["cloud_share"] == 8.0
     assert len(found["cells"]) == 12
-    assert picture.read_bytes().startswith(b"\x89PNG\r\n")
+    assert drawn.read_bytes().startswith(b"\x89PNG\r\n")
     assert [path.name for path in tmp_path.iterdir()] == ["tiles.png"]
 
 
@@ -101,7 +101,7 @@ def test_a_picture_that_cannot_be_written_is_one_line_before_the_work(
 def test_a_picture_that_fails_late_is_one_line_below_the_table(
     tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    monkeypatch.setattr(experiment, "write_whole", lambda path, _: path.read_bytes())
+    monkeypatch.setattr(picture, "write_whole", lambda path, _: path.read_bytes())
     assert main([*QUICK, "--plot", str(tmp_path / "tiles.png")]) == 2
     shown = capsys.readouterr()
     assert "cannot be written: No such file" in shown.err
@@ -114,7 +114,7 @@ def test_closed_standard_output_is_no_failure(monkeypatch) -> None:
 
 
 def test_a_picture_without_matplotlib_says_what_to_install(monkeypatch, tmp_path, capsys) -> None:
-    monkeypatch.setattr(experiment, "find_spec", lambda _: None)
+    monkeypatch.setattr(picture, "find_spec", lambda _: None)
     assert main([*QUICK, "--plot", str(tmp_path / "a.png")]) == 2
     assert "pip install 'dds[plot]'" in capsys.readouterr().err
 
