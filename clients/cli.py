@@ -24,12 +24,13 @@ __all__ = ["main"]
 
 
 async def _play(
-    config: AgentConfig, address: str, direct: str | None, report: Report, step: bool
+    config: AgentConfig, address: str | None, direct: str | None, report: Report, step: bool
 ) -> None:
-    """direct: where the cloud is reached without the server."""
+    """address: of the server, if there is one; direct: where the cloud is reached without it."""
     from clients.agent import Agent
     from clients.channel import Channel
     from clients.offload import Servers
+    from clients.parallel import joined
     from clients.prepare import prepare
 
     lines = await _standard_input() if step else None
@@ -49,12 +50,17 @@ async def _play(
     finally:
         stop.set()  # the end of the process waits for the thread
     async with AsyncExitStack() as stack:
-        edge = await stack.enter_async_context(Channel(address))
-        servers = Servers(edge)
-        if config.cloud is not None:
-            past = await stack.enter_async_context(Channel(direct)) if direct else None
-            servers = Servers(edge, edge.upstream(), past)
-        done = await Agent(config, prepared, servers, report.emit, pause).run()
+        servers = None
+        if address is not None:
+            edge = await stack.enter_async_context(Channel(address))
+            servers = Servers(edge)
+            if config.cloud is not None:
+                past = await stack.enter_async_context(Channel(direct)) if direct else None
+                servers = Servers(edge, edge.upstream(), past)
+        crew = None
+        if config.helpers is not None:
+            crew = await stack.enter_async_context(joined(config, prepared, report.emit))
+        done = await Agent(config, prepared, servers, report.emit, pause, crew).run()
     report.emit(done)
 
 
@@ -124,6 +130,17 @@ def _in_words(event: Mapping[str, Any]) -> str:
         case "reconsidered":
             saved = f"  new costs would save {100.0 * event['saving']:.0f} %"
             return f"{saved}: playing again" if event["again"] else f"{saved}: not worth a game"
+        case "helpers":
+            found = (f"{each['name']} ({each['engine']})" for each in event["helpers"])
+            return f"helpers: {', '.join(found) or 'none'}"
+        case "helper lost":
+            return f"  going on without the helper at {event['address']}: {event['because']}"
+        case "planned":
+            shares = (
+                f"{each['name']} {format_seconds(each['busy_s'])}" for each in event["workers"]
+            )
+            took = format_seconds(event["predicted_latency_s"])
+            return f"  planned: {took}; of that computing: {', '.join(shares)}"
         case "done":
             return "\n".join(
                 f"{strategy}: predicted {format_seconds(result['predicted_latency_s'])}, measured "
@@ -146,7 +163,12 @@ def _cut_in_words(cut: Mapping[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``mec-client``: exit code 0 done, 2 wrong input or refused, 130 interrupted."""
-    args = build_parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    if "--helper" in given:
+        from clients.helper_cli import main as help_others
+
+        return help_others([flag for flag in given if flag != "--helper"])
+    args = build_parser().parse_args(given)
     try:
         config, report = read_config(args), Report(args.json)
         asyncio.run(_play(config, args.server, args.cloud, report, args.step))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clients.slowdown import Slowdown
+from clients.team_config import TeamConfig
 from dds.costs import Link
 from dds.costs.trace import LinkTrace
 from dds.errors import InvalidInput
@@ -56,7 +57,8 @@ class AgentConfig:
     measure_there: longest that bringing the whole model to a server of another platform may
     take, s, so that it can be measured there, 0 for never; cache: folder of measurements;
     trace: how the link changes from the first inference of a strategy on (`link` is how it is
-    before), None if it does not; cloud: behind the server, None where the client uses none.
+    before), None if it does not; cloud: behind the server, None where the client uses none;
+    helpers: other devices that run parts of what runs on this one, None for none.
 
     Raises InvalidInput for an unknown or repeated strategy, cloud-only without a cloud, and for
     numbers out of range.
@@ -81,6 +83,7 @@ class AgentConfig:
     cache: Path | None = None
     trace: LinkTrace | None = None
     cloud: CloudConfig | None = None
+    helpers: TeamConfig | None = None
 
     def __post_init__(self) -> None:
         for strategy in self.strategies:

@@ -13,6 +13,7 @@ from dds.units import parse_bandwidth, parse_number, parse_seconds
 
 if TYPE_CHECKING:
     from clients.config import AgentConfig, CloudConfig
+    from clients.team_config import TeamConfig
     from dds.costs.trace import LinkTrace
 
 __all__ = ["build_parser", "read_config"]
@@ -42,7 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--server", required=True, metavar="HOST:PORT", help="where mec-server listens")
+    add("--server", metavar="HOST:PORT",
+        help="where mec-server listens; only --strategy local-only does without")  # fmt: skip
     add("--name", default="client", help="unique among the clients of the market")
     add("--model", required=True, metavar="MODEL", help="zoo:NAME, or the path of an .onnx file")
     add("--device-slowdown", default="1", metavar="S",
@@ -80,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="have a server of another platform measure the whole model, if bringing it there "
         "takes no longer; 0: never (default: 60)")  # fmt: skip
     _add_tiers(parser)
+    _add_helpers(parser)
     return parser
 
 
@@ -98,6 +101,19 @@ def _add_tiers(parser: argparse.ArgumentParser) -> None:
     add("--cloud-rtt", metavar="TIME", help="on that way (default: of both hops together)")
 
 
+def _add_helpers(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("helpers: other devices that run parts of the device's part")
+    add = group.add_argument
+    add("--helper", action="store_true",
+        help="be a helper of other clients; see mec-client --helper --help")  # fmt: skip
+    add("--helpers", metavar="HOST:PORT,...", help="where they listen (default: none)")
+    add("--helper-bandwidth", metavar="RATE",
+        help="of everybody's link, to plan with (default: measured)")  # fmt: skip
+    add("--helper-rtt", metavar="TIME", help="between any two, to plan with (default: measured)")
+    add("--helper-wifi", action="store_true",
+        help="all links share one medium: one transfer at a time")  # fmt: skip
+
+
 def read_config(args: argparse.Namespace) -> AgentConfig:
     """The agent that the flags describe; raises InvalidInput naming a wrong one."""
     from clients.config import AgentConfig
@@ -110,12 +126,16 @@ def read_config(args: argparse.Namespace) -> AgentConfig:
 
     folder = Path(args.cache) if args.cache else cache_directory()
     rtt = read("--rtt", parse_seconds)
+    strategies = tuple(args.strategy.split(","))
+    if args.server is None and strategies != ("local-only",):
+        raise InvalidInput("--server: needed by every strategy but local-only")
     trace = _read_trace(args, rtt)
-    link = (
-        trace.at(0.0)
-        if trace
-        else Link(read("--uplink", parse_bandwidth), read("--downlink", parse_bandwidth), rtt)
-    )
+    if trace:
+        link = trace.at(0.0)
+    elif args.uplink is None:  # nobody is at its other end
+        link = Link(float("inf"), float("inf"), rtt)
+    else:
+        link = Link(read("--uplink", parse_bandwidth), read("--downlink", parse_bandwidth), rtt)
     return AgentConfig(
         name=args.name,
         model=args.model,
@@ -125,7 +145,7 @@ def read_config(args: argparse.Namespace) -> AgentConfig:
         min_share=read("--min-share", parse_number),
         max_share=read("--max-share", parse_number) if args.max_share else float("inf"),
         inferences=args.inferences,
-        strategies=tuple(args.strategy.split(",")),
+        strategies=strategies,
         one_game=args.one_game,
         runtime=Runtime(optimisation=args.optimise),
         seed=args.seed,
@@ -134,6 +154,24 @@ def read_config(args: argparse.Namespace) -> AgentConfig:
         cache=None if args.no_cache else folder,
         trace=trace,
         cloud=_read_cloud(args, rtt),
+        helpers=_read_helpers(args),
+    )
+
+
+def _read_helpers(args: argparse.Namespace) -> TeamConfig | None:
+    """The helpers that the flags name; None without."""
+    from clients.team_config import TeamConfig
+
+    if args.helpers is None:
+        for flag in ("--helper-bandwidth", "--helper-rtt", "--helper-wifi"):
+            if getattr(args, _name(flag)):
+                raise InvalidInput(f"{flag}: only with --helpers")
+        return None
+    return TeamConfig(
+        tuple(args.helpers.split(",")),
+        _read(args, "--helper-bandwidth", parse_bandwidth) if args.helper_bandwidth else None,
+        _read(args, "--helper-rtt", parse_seconds) if args.helper_rtt else None,
+        args.helper_wifi,
     )
 
 
@@ -143,7 +181,7 @@ def _read_trace(args: argparse.Namespace, rtt: float) -> LinkTrace | None:
 
     given = [flag for flag in ("uplink", "downlink") if getattr(args, flag) is not None]
     if args.trace is None:
-        if len(given) < 2:
+        if len(given) < 2 and (given or args.server is not None):
             raise InvalidInput("--uplink and --downlink: give both bandwidths, or a --trace")
         return None
     if given:

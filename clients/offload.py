@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clients.config import CloudConfig
 from clients.link import ShapedLink
 from clients.planning import Placement
-from clients.runner import DeviceRunner
+from clients.runner import DeviceRunner, Open, Runner
 from clients.server import Server, ServerRun, Then
 from dds.errors import InternalError
 from dds.model.graph import ModelGraph
@@ -83,7 +83,7 @@ class _Placed:
 
     placement: Placement
     parts: SplitTiers
-    runner: DeviceRunner | None
+    runner: Runner | None
     edge: str
     cloud: str
     upload: Upload
@@ -111,7 +111,8 @@ class Offload:
     """Runs a model at one placement at a time; use it as an async context manager.
 
     model, graph: what is split; link: to the edge, and past it; cloud: what lies behind; runtime:
-    of the device.  The next placement is prepared while the one in force keeps serving.
+    of the device; open_runner: makes what runs the device part, by default this device alone.
+    The next placement is prepared while the one in force keeps serving.
     """
 
     def __init__(
@@ -123,9 +124,11 @@ class Offload:
         runtime: Runtime,
         cloud: CloudConfig | None = None,
         *,
+        open_runner: Open | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
+        self._open_runner = open_runner
         self._model = model
         self._graph = graph
         self._servers = servers
@@ -166,10 +169,10 @@ class Offload:
         """
         cuts = placement.first.on_device, placement.second.on_device
         parts = await asyncio.to_thread(split_tiers, self._model, self._graph, *cuts)
-        runner = None
+        runner: Runner | None = None
         try:
             if parts.device.model is not None:
-                runner = await asyncio.to_thread(DeviceRunner, parts.device.model, self._runtime)
+                runner = await self._open(parts.device.model)
                 await runner.run(parts.device_feeds(inputs))
             edge = await _bring(self._servers.edge, leases.edge, parts.edge)
             beyond = self._servers.direct if placement.direct else self._servers.cloud
@@ -228,6 +231,11 @@ class Offload:
             took |= _served(placed, call.reply, call.server)
         outputs = placed.parts.join(inputs, here, there)
         return Inference(outputs, self._clock() - started, **took)
+
+    async def _open(self, model: bytes) -> Runner:
+        if self._open_runner:
+            return await self._open_runner(model)
+        return await asyncio.to_thread(DeviceRunner, model, self._runtime)
 
     async def _ask(self, placed: _Placed, leases: Leases, sent: Tensors, timeout: float) -> _Answer:
         """The call to whoever comes first behind the device, and the second hop, shaped."""

@@ -21,11 +21,15 @@ _LOOK = 0.5
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model, its graph, and its profile on this machine at the device's runtime."""
+    """A model, its graph, and its profile on this machine at the device's runtime.
+
+    original: the model as it was given; `model` may have been rewritten so that it can be sliced.
+    """
 
     model: bytes
     graph: ModelGraph
     profile: Profile
+    original: bytes
 
 
 def prepare(config: AgentConfig, emit: Emit, stop: threading.Event | None = None) -> Prepared:
@@ -35,8 +39,11 @@ def prepare(config: AgentConfig, emit: Emit, stop: threading.Event | None = None
     measure on this machine for too long.
     """
     from dds.model import load_model, zoo
+    from dds.parallel.normalise import normalise
 
-    model = zoo.read(config.model, seed=config.seed)
+    given = model = zoo.read(config.model, seed=config.seed)
+    if config.helpers is not None:
+        model = normalise(given)
     graph = load_model(model)
     emit({"event": "loaded", "model": config.model, "operators": len(graph.operators),
           "bytes": len(model)})  # fmt: skip
@@ -44,7 +51,7 @@ def prepare(config: AgentConfig, emit: Emit, stop: threading.Event | None = None
     emit({"event": "profiled", "cached": cached, "cpu_s": profile.whole,
           "groups": len(profile.groups),
           "local_latency_s": config.slowdown.first * sum(profile.seconds)})  # fmt: skip
-    return Prepared(model, graph, profile)
+    return Prepared(model, graph, profile, given)
 
 
 def _profile(

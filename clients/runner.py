@@ -10,13 +10,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from dds.profile.runtime import Runtime, open_session, run
 
-__all__ = ["DeviceRun", "DeviceRunner"]
+__all__ = ["DeviceRun", "DeviceRunner", "Open", "Runner"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,22 @@ class DeviceRun:
     outputs: dict[str, NDArray[Any]]
     cpu: float
     wall: float
+
+
+class Runner(Protocol):
+    """Runs a model, or a part of one, on the device and whoever helps it."""
+
+    async def run(self, inputs: Mapping[str, NDArray[Any]], slowdown: float = 0.0) -> DeviceRun:
+        """One inference; the device takes `slowdown` times its CPU time, 0: as it goes."""
+        ...
+
+    def close(self) -> None:
+        """Free the model; may be called on any thread."""
+        ...
+
+
+#: Makes a runner of ONNX bytes.
+Open = Callable[[bytes], Awaitable[Runner]]
 
 
 class DeviceRunner:

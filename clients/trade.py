@@ -22,6 +22,7 @@ from clients.planning import Options, Placement, Planner, TwoTiers
 from clients.player import Player
 from clients.prepare import Prepared
 from clients.results import certificate, cut_summary, market_summary, placement_summary
+from clients.runner import Open
 from clients.served import server_costs
 from clients.tiers import ThreeTiers
 from dds.costs.link import Link
@@ -41,7 +42,10 @@ _NEWS = 0.5
 
 
 class Trade:
-    """Plays one strategy from join to leave; :meth:`run` returns what is reported of it."""
+    """Plays one strategy from join to leave; :meth:`run` returns what is reported of it.
+
+    open_runner: makes what runs the device part, by default this device alone.
+    """
 
     def __init__(
         self,
@@ -50,7 +54,9 @@ class Trade:
         prepared: Prepared,
         servers: Servers,
         log: Logbook,
+        open_runner: Open | None = None,
     ) -> None:
+        self._open_runner = open_runner
         self._strategy = strategy
         self._config = config
         self._prepared = prepared
@@ -83,7 +89,7 @@ class Trade:
             messages = {"messages": player.sent, "messages_received": player.received}
             offload = await stack.enter_async_context(
                 Offload(prepared.model, prepared.graph, self._servers, self._link, config.runtime,
-                        config.cloud)
+                        config.cloud, open_runner=self._open_runner)
             )  # fmt: skip
 
             async def prepare(placement: Placement) -> None:

@@ -1,0 +1,239 @@
+"""A model, or the device part of one, on a device and its helpers.
+
+A helper that dies, hangs or answers wrongly costs time, never the answer: the run is given up, the
+helper dropped, the model scheduled over those that are left - in the end the device alone - and the
+inference made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clients.config import AgentConfig, Emit
+from clients.pacing import PacedEngine, pace_of
+from clients.parallel_plan import Plan, WorkerFailed, make_plan
+from clients.parallel_run import ParallelRun, play
+from clients.prepare import Prepared
+from clients.runner import DeviceRun
+from clients.speeds import Speeds, measure_speeds
+from clients.team import Member, Team
+from dds.engines import engine
+from dds.engines.comparison import TOLERANCE, difference
+from dds.errors import InternalError, InvalidInput
+from dds.model import load_model
+from dds.parallel.rewrite import Source
+from dds.profile.runtime import Runtime, open_session, random_inputs, run
+
+__all__ = ["Crew", "ParallelRunner", "joined"]
+
+Tensors = Mapping[str, NDArray[Any]]
+
+#: A run may take this many times the predicted latency, and a while more, before it is given up.
+#: Helpers that have died or stopped are found out much sooner.
+_PATIENCE, _LEAST_PATIENCE = 20.0, 60.0
+#: A device so much slower leaves everything to its helper.
+_IDLE = 1e6
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A model, and one input with the outputs that are right for it."""
+
+    source: Source
+    sample: Tensors
+    truth: Tensors
+
+    @classmethod
+    def of(cls, model: bytes, runtime: Runtime) -> _Case:
+        """Run the whole model once."""
+        graph = load_model(model)
+        sample = random_inputs(graph, np.random.default_rng(0))
+        truth, _ = run(open_session(model, runtime), sample)
+        return cls(Source.read(model, graph), sample, truth)
+
+    def right(self, outputs: Tensors) -> bool:
+        """Whether these are the sample's outputs, but for what engines differ by."""
+        return outputs.keys() == self.truth.keys() and all(
+            difference(outputs[name], truth) <= TOLERANCE for name, truth in self.truth.items()
+        )
+
+
+@asynccontextmanager
+async def joined(config: AgentConfig, prepared: Prepared, emit: Emit) -> AsyncIterator[Crew]:
+    """The device with the helpers of its configuration, for as long as the block lasts.
+
+    Raises InvalidInput where it has none.
+    """
+    if config.helpers is None:
+        raise InvalidInput("helpers: none are configured")
+    async with Team(config.name, config.helpers, emit) as team:
+        speeds = await measure_speeds(prepared, team.members, emit)
+        yield Crew(team, speeds, config.runtime, config.slowdown.first, emit)
+
+
+@dataclass(frozen=True)
+class Crew:
+    """A device and its team.
+
+    speeds: of the operators of one model; runtime: of the device; slowdown: of the device, to plan
+    with; emit: told of every plan.
+    """
+
+    team: Team
+    speeds: Speeds
+    runtime: Runtime
+    slowdown: float
+    emit: Emit
+
+    async def open(self, model: bytes) -> ParallelRunner:
+        """A runner of the model, or of a part of it; InvalidInput if it does not run here."""
+        case = await asyncio.to_thread(_Case.of, model, self.runtime)
+        runner = ParallelRunner(case, self)
+        try:
+            await runner.settle()
+        except BaseException:
+            await asyncio.to_thread(runner.close)
+            raise
+        return runner
+
+
+class ParallelRunner:
+    """Runs a model over a team, with the interface of :class:`clients.runner.DeviceRunner`.
+
+    Make one with :meth:`Crew.open`: it is planned and loaded then, and was right once.
+    """
+
+    def __init__(self, case: _Case, crew: Crew) -> None:
+        self._case = case
+        self._crew = crew
+        self._loop = asyncio.get_running_loop()
+        runtime = crew.runtime
+        self._engine = PacedEngine(engine("onnxruntime", runtime), pace_of("onnxruntime", runtime))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="device")
+        self._plan: Plan | None = None
+
+    @property
+    def latency(self) -> float:
+        """What the plan in force promises, s."""
+        return self._force.schedule.latency
+
+    def summary(self) -> dict[str, Any]:
+        """Who does what, for a report."""
+        return self._force.summary()
+
+    @property
+    def _force(self) -> Plan:
+        if self._plan is None:
+            raise InternalError("parallel runner: open it first, and use it before it is closed")
+        return self._plan
+
+    async def run(self, inputs: Tensors, slowdown: float = 0.0) -> DeviceRun:
+        """One inference; the device takes `slowdown` times its CPU time, 0: as fast as it goes.
+
+        Helpers that fail are dropped and the inference made again; `wall` counts all of that.
+        """
+        started = self._loop.time()
+        again = False
+        while True:
+            plan = self._force
+            try:
+                done, cost = await self._played(plan, inputs, slowdown)
+            except WorkerFailed as error:
+                again = True
+                await self._lose(plan, error)
+                await self.settle()
+            else:
+                wall = self._loop.time() - started if again else done.wall
+                return DeviceRun(done.outputs, cost, wall)
+
+    def close(self) -> None:
+        """Free the model here, on whatever thread, and soon at the helpers."""
+        if plan := self._plan:
+            self._plan = None
+            with suppress(RuntimeError):  # the loop is closed: leases end by themselves
+                self._loop.call_soon_threadsafe(self._crew.team.background, plan.unload())
+        self._thread.shutdown(wait=True)
+        if plan:
+            plan.loaded.close()
+
+    async def _played(
+        self, plan: Plan, inputs: Tensors, slowdown: float
+    ) -> tuple[ParallelRun, float]:
+        """A run, and what the device's part of it cost, s."""
+        pace = self._engine.pace
+        pace.slowdown, before = slowdown, pace.spent
+        timeout = _LEAST_PATIENCE + _PATIENCE * plan.schedule.latency
+        done = await play(plan, inputs, timeout, self._thread)
+        return done, pace.spent - before
+
+    # ---- plans -----------------------------------------------------------------------------
+
+    async def settle(self) -> None:
+        """Put a plan over the helpers that are left into force, once its answer was right."""
+        while True:
+            members = self._crew.team.members
+            plan = await self._tried(members)
+            if plan is not None:
+                self._plan = plan
+                self._crew.emit({"event": "planned", **plan.summary()})
+                return
+            if members == self._crew.team.members:
+                await self._lose_wrong(members)
+
+    async def _tried(self, members: tuple[Member, ...], *, idle: bool = False) -> Plan | None:
+        """A plan over these helpers whose answer was right, else None: some may be lost then.
+
+        idle: the device leaves everything to them.
+        """
+        plan = None
+        slowdown = self._crew.slowdown * (_IDLE if idle else 1.0)
+        workers = self._crew.speeds.workers(self._case.source.graph, slowdown, members)
+        try:
+            links = self._crew.team.links(members)
+            plan = await make_plan(self._case.source, workers, links, members, self._engine)
+            done, _ = await self._played(plan, self._case.sample, 0.0)
+        except WorkerFailed as error:
+            await self._lose(plan, error)
+        else:
+            if not plan.members or self._case.right(done.outputs):
+                return plan
+        await self._drop(plan)
+        return None
+
+    async def _lose_wrong(self, members: tuple[Member, ...]) -> None:
+        """Together they were wrong: go on without those that are wrong alone, or without any."""
+        for member in members:
+            plan = await self._tried((member,), idle=True)
+            if plan is None:
+                await self._crew.team.lose(member, "it answers wrongly")
+            await self._drop(plan)
+        if self._crew.team.members == members:
+            for member in members:
+                await self._crew.team.lose(member, "together, the helpers answer wrongly")
+
+    async def _lose(self, plan: Plan | None, error: WorkerFailed) -> None:
+        """Go on without the helpers that do not answer, or else the suspect, or else any."""
+        members = self._crew.team.members if plan is None else tuple(plan.members.values())
+        answers = await asyncio.gather(*(member.answers() for member in members))
+        silent = [member for member, there in zip(members, answers, strict=True) if not there]
+        for member in silent or ([error.suspect] if error.suspect else members):
+            why = "it does not answer" if member in silent else str(error)
+            await self._crew.team.lose(member, why)
+        if plan is not None and plan is self._plan:
+            self._plan = None
+            await self._drop(plan)
+
+    async def _drop(self, plan: Plan | None) -> None:
+        """Forget a plan that is not in force."""
+        if plan is not None:
+            left = {k: one for k, one in plan.members.items() if one in self._crew.team.members}
+            self._crew.team.background(replace(plan, members=left).unload())
+            plan.loaded.close()

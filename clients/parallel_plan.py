@@ -1,0 +1,158 @@
+"""From a schedule to programs that are loaded on a device and its helpers, ready to play."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from clients.errors import CallFailed
+from clients.mailboxes import Form, announced
+from clients.pacing import PacedEngine
+from clients.team import Member
+from dds.errors import DdsError, InvalidInput
+from dds.execution.interpreter import Loaded, load
+from dds.model.graph import ModelGraph
+from dds.parallel.program import Compute, Part, Program, Receive, programs
+from dds.parallel.rewrite import Source
+from dds.parallel.schedule import Schedule, schedule
+from dds.parallel.tiles import WHOLE
+from dds.parallel.workers import Worker, WorkerLinks
+from dds.session.helping import Assignment
+
+__all__ = ["Plan", "WorkerFailed", "make_plan"]
+
+
+class WorkerFailed(DdsError):
+    """A run or its preparation failed; the text says why.
+
+    suspect: the helper that seems to be the reason, None where nobody can tell.
+    """
+
+    status = "UNAVAILABLE"
+
+    def __init__(self, suspect: Member | None, text: str) -> None:
+        super().__init__(text)
+        self.suspect = suspect
+
+
+@dataclass
+class Plan:
+    """A schedule that is loaded everywhere.
+
+    members: helpers that take part, by worker; key: of its programs; loaded: the device's own;
+    expected: what the device is sent; remarks: of helpers, on models that their engine gets
+    wrong; runs: so far.
+    """
+
+    schedule: Schedule
+    names: Sequence[str]
+    key: str
+    programs: tuple[Program, ...]
+    members: Mapping[int, Member]
+    loaded: Loaded
+    expected: Mapping[Receive, Form]
+    remarks: tuple[str, ...] = ()
+    runs: int = 0
+    #: Seconds that each worker computed in the last run, by index.
+    busy: dict[int, float] = field(default_factory=dict)
+
+    def suspect(self, worker: int) -> Member | None:
+        """Whom to blame if this worker failed."""
+        return self.members.get(worker)
+
+    async def unload(self) -> None:
+        """Have the helpers that still answer forget it."""
+        await asyncio.gather(*(_unload(member, self.key) for member in self.members.values()))
+
+    def summary(self) -> dict[str, Any]:
+        """Who does what, for a report; `busy_s` is planned, `measured_busy_s` of the last run."""
+        found = self.schedule
+        workers = [
+            {
+                "name": name,
+                "tasks": sum(task.worker == k for task in found.tasks),
+                "busy_s": sum(task.end - task.start for task in found.tasks if task.worker == k),
+                "measured_busy_s": self.busy.get(k, 0.0),
+            }
+            for k, name in enumerate(self.names)
+        ]
+        return {
+            "predicted_latency_s": found.latency,
+            "method": found.method,
+            "sliced": found.sliced,
+            "transfers": len(found.transfers),
+            "workers": workers,
+            "remarks": list(self.remarks),
+        }
+
+
+def plan_schedule(
+    source: Source, workers: Sequence[Worker], links: WorkerLinks
+) -> tuple[Schedule, tuple[Program, ...]]:
+    """The schedule of a model, and everybody's program."""
+    found = schedule(source.graph, workers, links)
+    return found, programs(source, found, len(workers))
+
+
+async def make_plan(
+    source: Source,
+    workers: Sequence[Worker],
+    links: WorkerLinks,
+    members: Sequence[Member],
+    engine: PacedEngine,
+) -> Plan:
+    """Schedule a model, and load everybody's program.
+
+    workers: the device, and these helpers in their order; engine: of the device.
+
+    Raises WorkerFailed naming a helper that could not be prepared.
+    """
+    found, everyone = await asyncio.to_thread(plan_schedule, source, workers, links)
+    helping = {k: member for k, member in enumerate(members, start=1) if everyone[k].steps}
+    key = secrets.token_urlsafe(18)
+    engine = PacedEngine(engine.engine, engine.pace)
+    loaded = await asyncio.to_thread(load, everyone[0], engine)
+    try:
+        expected = announced(everyone[0], engine.loaded, _forms(source.graph))
+        remarks = await asyncio.gather(
+            *(_load_there(k, member, key, everyone[k], helping) for k, member in helping.items())
+        )
+    except BaseException:
+        loaded.close()
+        raise
+    names = [worker.name for worker in workers]
+    return Plan(found, names, key, everyone, helping, loaded, expected, tuple(sum(remarks, ())))
+
+
+async def _load_there(
+    k: int, member: Member, key: str, program: Program, helping: Mapping[int, Member]
+) -> tuple[str, ...]:
+    """Bring a helper its models and its program."""
+    peers = {worker: other.address for worker, other in helping.items() if worker != k}
+    try:
+        for model in dict.fromkeys(_models(program)):
+            digest = hashlib.sha256(model).hexdigest()
+            await member.channel.put_model(member.lease, digest, model)
+        return await member.channel.load_program(Assignment(member.lease, key, program, peers))
+    except (CallFailed, InvalidInput) as error:
+        raise WorkerFailed(member, str(error)) from error
+
+
+async def _unload(member: Member, key: str) -> None:
+    with suppress(CallFailed):
+        await member.channel.unload_program(member.lease, key)
+
+
+def _models(program: Program) -> Iterator[bytes]:
+    return (step.model for step in program.steps if isinstance(step, Compute))
+
+
+def _forms(graph: ModelGraph) -> dict[Part, Form]:
+    """Of whole tensors that the model returns: the device may be sent them, and feed no model."""
+    chosen = (graph.tensors[t] for t in graph.outputs)
+    return {Part(tensor.name, WHOLE): Form(tensor.dtype, tensor.shape) for tensor in chosen}

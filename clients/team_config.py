@@ -1,0 +1,39 @@
+"""Which helpers a device may use, and what is known of their links."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dds.errors import InvalidInput
+from dds.units import parse_address
+
+__all__ = ["TeamConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class TeamConfig:
+    """The helpers that a device may use.
+
+    addresses: ``HOST:PORT`` of each; bandwidth: of every link, bytes/s, rtt: of every link, s, None
+    for measured; shared: one transfer at a time among all (WiFi).
+
+    Raises InvalidInput for an address that is none, or comes twice.
+    """
+
+    addresses: tuple[str, ...]
+    bandwidth: float | None = None
+    rtt: float | None = None
+    shared: bool = False
+
+    def __post_init__(self) -> None:
+        for address in self.addresses:
+            try:
+                _, port = parse_address(address)
+            except InvalidInput as error:
+                raise InvalidInput(f"helpers: {error}") from error
+            if not port:
+                raise InvalidInput(f"helpers: {address!r} has port 0; say which one")
+        if not self.addresses or len(set(self.addresses)) < len(self.addresses):
+            raise InvalidInput("helpers: need at least one address, and none twice")
+        if self.bandwidth is not None and not self.bandwidth > 0.0:
+            raise InvalidInput(f"helpers' bandwidth is {self.bandwidth!r}; need bytes/s > 0")
