@@ -22,7 +22,8 @@ __all__ = ["build_parser", "main"]
 
 #: Sub-commands in the order of ``dds --help``; each is a module called after its first word.
 COMMANDS = (
-    "frontier", "solve", "profile", "train-predictor", "predict", "demo", "experiment", "verify",
+    "frontier", "solve", "profile", "train-predictor", "predict", "convert", "demo", "experiment",
+    "verify",
 )  # fmt: skip
 
 

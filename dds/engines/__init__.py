@@ -8,6 +8,8 @@ In reading order:
 - ``signature``, ``upgrade``  inputs and outputs of a model; old models in newer operators
 - ``on_openvino``     OpenVINO on this CPU
 - ``on_torch``        PyTorch, eager: ``torch_node``, ``torch_windows``, ``torch_operators``
+- ``conversion``      a model rewritten for an engine and compared; ``saving`` writes it to files
+- ``importing``       models of PyTorch and scikit-learn as ONNX
 
 Engines other than onnxruntime are extras, imported when one of them is asked for.
 """

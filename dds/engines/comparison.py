@@ -18,13 +18,23 @@ from dds.engines.on_onnxruntime import OnnxRuntime
 from dds.errors import InvalidInput
 from dds.profile.runtime import random_tensor
 
-__all__ = ["TOLERANCE", "Checked", "checked", "difference", "random_feeds"]
+__all__ = ["TOLERANCE", "Checked", "allowed", "checked", "difference", "random_feeds"]
 
 Array = NDArray[Any]
 
-#: Largest difference, of a tensor's largest value, that passes: a hundred times what float32
-#: engines differ by on the zoo, a hundredth of what a wrong conversion makes.
+#: Largest difference, of a tensor's largest value, that passes: over ten times what float32
+#: engines differ by on the zoo, a tenth of the least that a wrong conversion was seen to make.
 TOLERANCE = 1e-4
+
+
+def allowed(dtype: np.dtype[Any], tolerance: float = TOLERANCE) -> float:
+    """The tolerance for tensors of a type: at least five units in the last place (float16: 0.5 %).
+
+    0 for what is not floating: it must be equal.
+    """
+    if not np.issubdtype(dtype, np.inexact):
+        return 0.0
+    return max(tolerance, 5.0 * float(np.finfo(dtype).eps))
 
 
 def difference(value: Array, reference: Array) -> float:
@@ -102,7 +112,7 @@ def checked(
 ) -> Checked:
     """A model on an engine if its outputs are right there, else on onnxruntime.
 
-    Right: every output differs by at most ``tolerance``, see :func:`difference`.
+    Right: every output differs by at most ``tolerance``, see :func:`difference`, :func:`allowed`.
     feeds: what to compare on; by default one random input, the same in every call.
     reference: by default onnxruntime with one thread; also what is fallen back on.
 
@@ -122,12 +132,13 @@ def checked(
     except InvalidInput as error:
         return Checked(truth, reference.name, str(error), {})
     apart = {name: difference(found[name], expected[name]) for name in expected}
-    wrong = [name for name, far in apart.items() if not far <= tolerance]
+    limits = {name: allowed(expected[name].dtype, tolerance) for name in apart}
+    wrong = [name for name, far in apart.items() if not far <= limits[name]]
     if wrong:
         executable.close()
         why = (
             f"{engine.name} computes output {wrong[0]!r} differently from {reference.name}: by "
-            f"{apart[wrong[0]]:.2g} of its largest value, tolerance {tolerance:g}"
+            f"{apart[wrong[0]]:.2g} of its largest value, tolerance {limits[wrong[0]]:.2g}"
         )
         return Checked(truth, reference.name, why, apart)
     truth.close()

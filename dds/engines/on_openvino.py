@@ -12,6 +12,7 @@ import io
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from dds.errors import InvalidInput
 from dds.model.onnxfile import open_onnx
 from dds.profile.runtime import DEFAULT_RUNTIME, Runtime
 
-__all__ = ["OpenVino"]
+__all__ = ["OpenVino", "write"]
 
 Array = NDArray[Any]
 
@@ -44,7 +45,7 @@ class OpenVino:
         """Compile a model; InvalidInput when it is none, or OpenVINO has no way to run it."""
         inputs, outputs = signature(open_onnx(model))
         try:
-            compiled = _core().compile_model(read(model), "CPU", self._settings())
+            compiled = _core().compile_model(_read(model), "CPU", self._settings())
         except RuntimeError as error:
             raise InvalidInput(f"openvino cannot load the model: {_reason(error)}") from error
         return _Compiled(compiled, inputs, outputs)
@@ -59,9 +60,15 @@ class OpenVino:
         }
 
 
-def read(model: bytes) -> Any:
-    """An ``openvino.Model`` of ONNX bytes; RuntimeError when OpenVINO cannot make one."""
-    return _core().read_model(io.BytesIO(model))
+def write(model: bytes, path: Path) -> None:
+    """Write ONNX bytes as OpenVINO's IR: `path`, which ends in ``.xml``, and a ``.bin`` beside it.
+
+    Raises InvalidInput when OpenVINO cannot read them.
+    """
+    try:
+        openvino.save_model(_read(model), path, compress_to_fp16=False)
+    except RuntimeError as error:
+        raise InvalidInput(f"openvino cannot save the model: {_reason(error)}") from error
 
 
 class _Compiled:
@@ -103,6 +110,10 @@ class _Compiled:
 @functools.cache
 def _core() -> Any:
     return openvino.Core()
+
+
+def _read(model: bytes) -> Any:
+    return _core().read_model(io.BytesIO(model))
 
 
 def _places(ports: Sequence[Any], specs: Sequence[TensorSpec]) -> dict[str, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from dds.engines.comparison import random_feeds
 from dds.engines.engine import TensorSpec, check_feeds
 from dds.engines.signature import signature
 from dds.engines.torch_node import Node, Run
@@ -26,7 +28,7 @@ from dds.model.onnxfile import OnnxFile, Weight, open_onnx
 from dds.model.shapes import Forms, infer
 from dds.profile.runtime import DEFAULT_RUNTIME, Runtime
 
-__all__ = ["Steps", "Torch", "steps"]
+__all__ = ["Steps", "Torch", "steps", "write"]
 
 Array = NDArray[Any]
 Tensor = Any
@@ -117,6 +119,32 @@ def steps(model: bytes) -> Steps:
     if missing:
         raise InvalidInput(f"nothing makes output {min(missing)!r}; check the model")
     return Steps(inputs, outputs, *_pruned(known, found, returned))
+
+
+def write(model: bytes, path: Path) -> None:
+    """Write ONNX bytes as an exported program, for ``torch.export.load``; `path` ends in ``.pt2``.
+
+    Raises InvalidInput when it cannot be translated, or leaves the shape of an input open.
+    """
+    loaded = steps(model)
+    example = tuple(
+        _tensor(v) for v in random_feeds(loaded.inputs, np.random.default_rng(0)).values()
+    )
+    try:
+        torch.export.save(torch.export.export(_Module(loaded), example, strict=False), path)
+    except _FAILURES as error:
+        raise InvalidInput(f"torch cannot export the model: {_line(error)}") from error
+
+
+class _Module(torch.nn.Module):  # type: ignore[misc]  # torch may not be here
+    """The steps as a module, which is what torch.export exports."""
+
+    def __init__(self, loaded: Steps) -> None:
+        super().__init__()
+        self._steps = loaded
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return self._steps(*inputs)
 
 
 def _results(step: _Step, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
