@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from dds.cli.arguments import quantity
@@ -16,6 +16,7 @@ from dds.errors import InvalidInput
 from dds.units import parse_number
 
 if TYPE_CHECKING:
+    from dds.experiments.parallel import Setting
     from dds.parallel.workers import WorkerLinks
 
 __all__ = ["add", "run"]
@@ -49,7 +50,18 @@ example:
 Simulated: kernel times come from the roofline of the device, every slice costs 20 us and half a
 row more than its share. The picture is of the cell that gains most; choose cells to see another.
 Exit code 1 when a rival is faster than our schedule anywhere, or the checker finds a violation.
+
+in the market: with --market WiFi clients of all models, as many of each, buy shares of a server of
+36 cores (edge-core) at the price that clears it, first without helpers. Then one of them is given
+its helpers, at that price, then all. Of the frontier with helpers: its pieces, how many cuts were
+scheduled (+: more could have been), and how far it is above a bound on all plans at most.
+
+  dds experiment parallel --market WiFi
+  dds experiment parallel --market 4G --clients 2 --networks wired --helpers 1 1+2+4 --json
 """
+
+#: Helpers in the market, unless others are named.
+_IN_THE_MARKET = ((1.0, 2.0, 4.0),)
 
 
 def add(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -71,21 +83,23 @@ def add(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     more("--networks", nargs="+", metavar="NAME", help="of WiFi5, WiFi6, wired (default: all)")
     more("--json", action="store_true", help="print JSON instead of the tables")
     add_plot_flag(parser, "also draw who computes and sends what when, in one cell")
+    more("--market", metavar="LINK",
+         help="play a market instead; clients reach its server by 3G, 4G or WiFi "
+         "(helpers by default 1+2+4)")  # fmt: skip
+    more("--clients", type=int, metavar="N", help="per model in the market (default 10)")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Simulate, print, draw; 1 for what must not be: see --help."""
     from dds.experiments import parallel, parallel_report
-    from dds.model.zoo import NAMES
 
+    if args.market is not None:
+        return _run_market(args)
+    if args.clients is not None:
+        raise InvalidInput("--clients: only with --market")
     check_plot(args.plot)
-    setting = parallel.Setting(
-        models=tuple(args.models or NAMES),
-        device=args.device or parallel.EMULATED,
-        helpers=tuple(args.helpers or parallel.HELPERS),
-        networks=_networks(args.networks or parallel.NETWORKS),
-    )
+    setting = _setting(args, parallel.HELPERS)
     with bar_for_terminal("parallel") as bar:
         cells = parallel.run(setting, bar)
     if args.json:
@@ -106,6 +120,39 @@ def run(args: argparse.Namespace) -> int:
         save(args.plot, draw(setting, most_gained(cells)))
     found = parallel.summary(cells)
     return 1 if found.worse or found.invalid else 0
+
+
+def _run_market(args: argparse.Namespace) -> int:
+    """Play the markets, print."""
+    from dds.experiments import helped
+    from dds.experiments.three_tier import NETWORKS
+
+    if args.plot is not None:
+        raise InvalidInput("--plot: draws schedules; --market has none to show")
+    if args.market not in NETWORKS:
+        raise InvalidInput(f"--market: {args.market!r} is not one of {', '.join(NETWORKS)}")
+    server = helped.Server() if args.clients is None else helped.Server(clients=args.clients)
+    setting = _setting(args, _IN_THE_MARKET)
+    with bar_for_terminal("frontiers") as bar:
+        markets = helped.play(setting, (args.market, NETWORKS[args.market]), server, bar)
+    if args.json:
+        print(json.dumps(helped.document(markets, server), indent=2, allow_nan=False))
+        return 0
+    for market in markets:
+        print("\n".join([*helped.lines(market), "", *aligned(helped.rows(market)), ""]))
+    return 0
+
+
+def _setting(args: argparse.Namespace, helpers: Sequence[tuple[float, ...]]) -> Setting:
+    from dds.experiments.parallel import EMULATED, NETWORKS, Setting
+    from dds.model.zoo import NAMES
+
+    return Setting(
+        models=tuple(args.models or NAMES),
+        device=args.device or EMULATED,
+        helpers=tuple(args.helpers or helpers),
+        networks=_networks(args.networks or NETWORKS),
+    )
 
 
 def _networks(names: Iterable[str]) -> dict[str, WorkerLinks]:

@@ -42,6 +42,11 @@ def test_json_and_a_picture(tmp_path: Path, capsys) -> None:
         (["--helpers", "1", "1"], "a group twice"),
         (["--helpers", "1+1+1+1+1+1+1+1"], "a group of 8"),
         (["--plot", "nowhere/gantt.png"], "nowhere/gantt.png"),
+        (["--clients", "3"], "--clients: only with --market"),
+        (["--market", "5G"], "'5G' is not one of 3G, 4G, WiFi"),
+        (["--market", "WiFi", "--clients", "0"], "clients is 0"),
+        (["--market", "WiFi", "--clients", "1000000000"], "clients is 1000000000"),
+        (["--market", "WiFi", "--plot", "a.png"], "--plot"),
     ],
 )
 def test_what_cannot_be_simulated_is_one_line_and_exits_with_2(capsys, flags, says) -> None:
@@ -79,6 +84,18 @@ def test_anything_faster_than_our_schedule_and_any_violation_exits_with_1(
         monkeypatch.setattr(parallel, "run", lambda *_, cell=spoilt: (cell,))
         assert main(QUICK) == 1
         assert "FAILED" in capsys.readouterr().out
+
+
+def test_the_market_is_played_for_each_network(capsys) -> None:
+    flags = ["--market", "WiFi", "--clients", "30", "--networks", "WiFi6", "wired"]
+    assert main([*QUICK, *flags]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("helpers 1+2 by ") for line in lines) == 2
+    assert sum(line.startswith("squeezenet ") for line in lines) == 2
+    assert main([*QUICK, *flags, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [market["network"] for market in found["markets"]] == ["WiFi6", "wired"]
+    assert found["server"]["clients_per_model"] == 30
 
 
 def test_help_has_units_and_an_example(capsys) -> None:
