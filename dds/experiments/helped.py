@@ -210,7 +210,7 @@ def lines(market: HelpedMarket) -> list[str]:
     return [
         f"{where}: alone, {market.sold:.1f} cores are sold at {market.price:.3g} credits/s each",
         f"{same}; {sooner} wait less, {later} longer",
-        f"if all have helpers, {market.helped_sold:.1f} cores are sold at {market.helped_price:.3g}",
+        f"if all have helpers, {market.helped_sold:.1f} cores at {market.helped_price:.3g}",
     ]
 
 
