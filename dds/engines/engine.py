@@ -1,11 +1,12 @@
 """What an engine is: something that loads ONNX models and runs them.
 
 Whoever runs a piece of a model holds an :class:`Executable` and need not know which runtime is
-behind it.  :func:`dds.testing.engine_conformance` holds any engine to what is promised here.
+behind it.  :func:`dds.testing.engines.engine_conformance` holds any engine to what is promised here.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -133,23 +134,29 @@ def check_feeds(inputs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> Non
 
     Raises InvalidInput for an input that is missing or unknown, of another type or shape.
     """
-    unknown = sorted(feeds.keys() - {spec.name for spec in inputs})
-    if unknown:
-        names = ", ".join(spec.name for spec in inputs) or "none"
-        raise InvalidInput(f"the model has no input {unknown[0]!r}; its inputs: {names}")
     for spec in inputs:
         value = feeds.get(spec.name)
         if value is None:
             raise InvalidInput(f"input {spec.name!r} is missing; feed {spec}")
         if not isinstance(value, np.ndarray):
             raise InvalidInput(f"input {spec.name!r} is a {type(value).__name__}; feed an array")
-        fits = len(value.shape) == len(spec.shape) and all(
-            want in (-1, size) for size, want in zip(value.shape, spec.shape, strict=True)
-        )
-        if _dtype(value) != spec.dtype or not fits:
-            found = TensorSpec(spec.name, _dtype(value), value.shape)
+        fits = value.shape == spec.shape or _fits(value.shape, spec.shape)
+        if not fits or _name(value.dtype) != spec.dtype:
+            found = TensorSpec(spec.name, _name(value.dtype), value.shape)
             raise InvalidInput(f"input {spec.name!r} is {found}; feed {spec}")
+    if len(feeds) > len(inputs):
+        unknown = min(feeds.keys() - {spec.name for spec in inputs})
+        names = ", ".join(spec.name for spec in inputs) or "none"
+        raise InvalidInput(f"the model has no input {unknown!r}; its inputs: {names}")
 
 
-def _dtype(value: Array) -> str:
-    return "string" if value.dtype.kind in "OUST" else value.dtype.name
+def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    if len(shape) != len(wanted):
+        return False
+    return all(want in (-1, size) for size, want in zip(shape, wanted, strict=True))
+
+
+@functools.lru_cache(maxsize=64)
+def _name(dtype: np.dtype[Any]) -> str:
+    # numpy puts a name together anew each time, in several microseconds.
+    return "string" if dtype.kind in "OUST" else dtype.name
