@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,13 +12,16 @@ from hypothesis import strategies as st
 
 from dds import Worker, WorkerLinks, load_model, schedule
 from dds.costs import Device
+from dds.errors import InvalidInput
 from dds.model import zoo
 from dds.model.graph import ModelGraph
 from dds.parallel.normalise import normalise
 from dds.parallel.program import Compute, Part, Program, Receive, Send, programs
 from dds.parallel.rewrite import Source, take
 from dds.parallel.rewrite_compute import holds
-from dds.parallel.schedule import Schedule, Transfer, baselines
+from dds.parallel.schedule import Schedule, Task, Transfer, baselines
+from dds.parallel.tiles import WHOLE, Region, Tile
+from dds.testing.models import text_model
 from dds.testing.slices import schedules, sliceable_models
 
 #: Of a tensor's largest value: how a slice's sums may round in another way.
@@ -163,3 +167,173 @@ def test_schedules_and_baselines_of_the_zoo(name, speeds, run, every_tensor, pic
         assert_programs(team, plan, graph)
         rows = any(task.tile.kind == "rows" for task in plan.tasks)
         assert_models(team, whole, run, _TOLERANCE if rows else 0.0)
+
+
+FORK = text_model("(float[1,2,6,3] x) => (float[1,2,6,3] y, float[1,2,6,3] x) "
+                  "{a = Relu(x) b = Neg(x) c = Add(a, b) d = Mul(a, b) y = Sub(c, d)}")  # fmt: skip
+X, A, B, C, D = range(5)
+
+
+def fork(tasks: list[tuple[int, Tile, float, float]], transfers: list[Transfer]) -> Schedule:
+    made = tuple(Task(*task) for task in tasks)
+    return Schedule(made, tuple(transfers), max(task.end for task in made))
+
+
+def of(*operators: int) -> Tile:
+    return Tile(range(operators[0], operators[-1] + 1))
+
+
+def kinds(program: Program) -> str:
+    """First letters of a program's steps."""
+    return "".join(type(step).__name__[0] for step in program.steps)
+
+
+def crossing(step: float) -> Schedule:
+    """a and d here, b and c there, each wants the other's first; so long takes everything."""
+    moments = [k * step for k in range(6)]
+    return fork(
+        [(0, of(0), 0, moments[1]), (1, of(1), moments[1], moments[2]),
+         (1, of(2), moments[2], moments[3]), (0, of(3), moments[3], moments[4]),
+         (0, of(4), moments[4], moments[5])],
+        [Transfer(0, 1, X, WHOLE, 0, moments[1]), Transfer(0, 1, A, WHOLE, moments[1], moments[2]),
+         Transfer(1, 0, B, WHOLE, moments[2], moments[3]),
+         Transfer(1, 0, C, WHOLE, moments[3], moments[4])],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("step", "steps"), [(0.0, ["CSSRRC", "RRCSS"]), (1.0, ["SCSRCRC", "RCSRCS"])]
+)
+def test_nobody_waits_for_ever_even_where_nothing_takes_any_time(
+    step: float, steps: list[str]
+) -> None:
+    graph = load_model(FORK)
+    plan = crossing(step)
+    team = programs(Source.read(FORK, graph), plan, 2)
+    assert_programs(team, plan, graph)
+    assert [kinds(program) for program in team] == steps
+
+
+def test_what_nobody_waits_for_becomes_one_model() -> None:
+    graph = load_model(FORK)
+    source = Source.read(FORK, graph)
+    alone = fork([(0, of(v), v, v + 1) for v in range(5)], [])
+    (program,) = programs(source, alone, 1)
+    assert kinds(program) == "C"
+    assert program.steps[0].tasks == tuple(range(5))
+    assert program.outputs == (Part("y", WHOLE), Part("x", WHOLE))
+    moved = fork(
+        [(1, of(v), v + 1, v + 2) for v in range(5)],
+        [Transfer(0, 1, X, WHOLE, 0, 1), Transfer(1, 0, 5, WHOLE, 6, 7)],
+    )
+    moved = replace(moved, latency=7.0)
+    first, other, idle = programs(source, moved, 3)
+    assert (kinds(first), kinds(other), kinds(idle)) == ("SR", "RCS", "")
+    assert idle == Program(2, (), (), ())
+
+
+def test_what_is_sent_early_is_not_held_back_and_what_is_sent_late_waits_its_turn() -> None:
+    """The picture leaves when the schedule says so, behind what is more urgent."""
+    graph = load_model(FORK)
+    tasks = [
+        (0, of(0), 0, 1),
+        (0, of(1), 1, 2),
+        (1, of(2), 3, 4),
+        (0, of(3), 2, 3),
+        (0, of(4), 5, 6),
+    ]
+    late = [Transfer(0, 1, A, WHOLE, 2, 2.5), Transfer(0, 1, B, WHOLE, 2.5, 3),
+            Transfer(1, 0, C, WHOLE, 4, 5)]  # fmt: skip
+    plan = fork(tasks, late)
+    assert kinds(programs(Source.read(FORK, graph), plan, 2)[0]) == "CSSCRC"
+    early = replace(plan, transfers=(Transfer(0, 1, A, WHOLE, 1, 1.5), *late[1:]))
+    assert kinds(programs(Source.read(FORK, graph), early, 2)[0]) == "CSCSCRC"
+    for each in (plan, early):
+        assert_programs(programs(Source.read(FORK, graph), each, 2), each, graph)
+
+
+def test_halos_are_joined_and_cut_inside_the_models(run, every_tensor, picture) -> None:
+    model = text_model("""(float[1,2,8,4] x) => (float[1,2,8,4] y)
+        <float[2,2,3,1] w = {1,2,3,4,5,6,7,8,9,10,11,12}>
+        {a = Relu(x) y = Conv <pads = [1,0,1,0]> (a, w)}""")
+    graph = load_model(model)
+    top, bottom = (Region(2, 0, 4), Region(2, 4, 8))
+    tasks = [(k, Tile(range(v, v + 1), "rows", r.low, r.high), 2.0 * v + 1, 2.0 * v + 2)
+             for v in range(2) for k, r in enumerate((top, bottom))]  # fmt: skip
+    plan = fork(
+        tasks,
+        [Transfer(0, 1, 0, bottom, 0, 1), Transfer(0, 1, 1, Region(2, 3, 4), 2, 3),
+         Transfer(1, 0, 1, Region(2, 4, 5), 2, 3), Transfer(1, 0, 2, bottom, 4, 5)],
+    )  # fmt: skip
+    plan = replace(plan, latency=5.0)
+    team = programs(Source.read(model, graph), plan, 2)
+    assert [kinds(program) for program in team] == ["SCSRCRC", "RCSRCS"]
+    halo = Part("a", Region(2, 3, 4))
+    mine = Part("a", top)
+    relu, conv, join = (step for step in team[0].steps if isinstance(step, Compute))
+    assert set(relu.outputs.values()) == {mine}
+    assert Send(halo, 1, mine) in team[0].steps
+    assert set(conv.inputs.values()) == {mine, Part("a", Region(2, 4, 5))}
+    assert (join.tasks, set(join.outputs.values())) == ((), {Part("y", WHOLE)})
+    assert_programs(team, plan, graph)
+    assert_models(team, every_tensor(model, graph, picture(graph)), run, _TOLERANCE)
+
+
+def test_bodies_of_control_flow_find_what_they_capture(run, every_tensor, picture) -> None:
+    model = text_model("""(float[1,2,6,3] x) => (float[1,2,6,3] y) <bool c = {1}> {
+        a = Relu(x)
+        b = If <then_branch = t () => (float[1,2,6,3] n) {n = Neg(a)},
+                else_branch = e () => (float[1,2,6,3] m) {m = Abs(a)}> (c)
+        y = Add(a, b)}""")
+    graph = load_model(model)
+    a, b = 1, 2
+    plan = fork(
+        [(0, Tile(range(1), "rows", 0, 2), 0, 1), (1, Tile(range(1), "rows", 2, 6), 1, 2),
+         (1, of(1), 2, 3), (0, of(2), 4, 5)],
+        [Transfer(0, 1, 0, Region(2, 2, 6), 0, 1), Transfer(0, 1, a, Region(2, 0, 2), 1, 2),
+         Transfer(1, 0, a, Region(2, 2, 6), 2, 3), Transfer(1, 0, b, WHOLE, 3, 4)],
+    )  # fmt: skip
+    team = programs(Source.read(model, graph), plan, 2)
+    assert_programs(team, plan, graph)
+    assert_models(team, every_tensor(model, graph, picture(graph)), run, 0.0)
+
+
+def test_a_slice_of_all_rows_reads_what_it_needs_and_no_more(run, every_tensor, picture) -> None:
+    """A stride leaves the last row out, and the run before it makes that one anyway."""
+    model = text_model("""(float[1,1,4,3] x) => (float[1,1,2,3] y) <float[1,1,1,1] w = {2}>
+        {a = Relu(x) y = Conv <strides = [2,1]> (a, w)}""")
+    graph = load_model(model)
+    plan = fork([(0, Tile(range(2), "rows", 0, 2), 0, 1)], [])
+    team = programs(Source.read(model, graph), plan, 1)
+    assert_models(team, every_tensor(model, graph, picture(graph)), run, 0.0)
+
+
+def test_the_places_where_a_schedule_is_not_of_this_model_are_named() -> None:
+    graph = load_model(FORK)
+    source = Source.read(FORK, graph)
+    plan = crossing(1.0)
+
+    def refused(match: str, workers: int = 2, **changes) -> None:
+        with pytest.raises(InvalidInput, match=match):
+            programs(source, replace(plan, **changes), workers)
+
+    refused("^workers is 1; the schedule needs 2$", workers=1)
+    refused("^workers is 0; the schedule needs 1$", workers=0, tasks=(), transfers=())
+    for k, sent in enumerate(plan.transfers):
+        others = (*plan.transfers[:k], *plan.transfers[k + 1 :])
+        refused("does not have that by then", transfers=others)
+        refused("does not have that by then", transfers=(*others, replace(sent, end=9.0)))
+        refused("does not have that by then", transfers=(*others, replace(sent, start=-1.0)))
+        refused("none of the model's 6 tensors", transfers=(*others, replace(sent, tensor=6)))
+        refused("none of the model's", transfers=(*others, replace(sent, region=Region(4, 0, 1))))
+        refused("carries nothing", transfers=(*others, replace(sent, region=Region(2, 5, 7))))
+    for k, task in enumerate(plan.tasks):
+        others = (*plan.tasks[:k], *plan.tasks[k + 1 :])
+        refused("does not have that by then", tasks=others)
+        refused("5 operators have not", tasks=(*others, replace(task, tile=of(4, 5))))
+    refused("the model's end needs all of 'y'", tasks=plan.tasks[:-1])
+    worker = Worker([1.0] * 66)
+    squeezenet = load_model(zoo.topology("squeezenet"))
+    other = schedule(squeezenet, [worker, worker], WorkerLinks(1e9), tries=0)
+    with pytest.raises(InvalidInput, match="make the schedule from this model"):
+        programs(source, other, 2)
