@@ -98,10 +98,10 @@ def parallel_frontier(
     """Pieces of ``T'(f) = min over cuts S of L'(S) + D(S)/b + rtt + W(S)/f``, f > 0.
 
     where
-      L'(S)  latency of ``dds.schedule`` for the operators S over workers[0], the device, and the
-             others, its helpers, s; what crosses the cut ends on the device, which sends it
+      L'(S)  latency of ``dds.schedule`` of the operators S, s
       D, W   bytes that cross and server work, as for :func:`dds.frontier`
 
+    workers[0] is the device, the others are its helpers; what crosses the cut ends on the device.
     graph, server, link, engine: as for :func:`dds.frontier`; workers, links, tries: as for
     ``dds.schedule``, which is called for the pieces without helpers and ``most`` more cuts.
 
