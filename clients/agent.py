@@ -64,7 +64,7 @@ class Agent:
                     await self._pause(strategy, "join")
                 trade = Trade(
                     strategy, self._config, self._prepared, self._market(strategy), self._log,
-                    self._crew.open if self._crew else None,
+                    self._crew.open_part if self._crew else None,
                 )  # fmt: skip
                 results[strategy] = await trade.run(self._pause)
         alone = None if self._crew else self._log.outputs.get("local-only")

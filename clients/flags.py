@@ -112,6 +112,9 @@ def _add_helpers(parser: argparse.ArgumentParser) -> None:
     add("--helper-rtt", metavar="TIME", help="between any two, to plan with (default: measured)")
     add("--helper-wifi", action="store_true",
         help="all links share one medium: one transfer at a time")  # fmt: skip
+    add("--measure-plans", metavar="TIME",
+        help="spend so long on trying a few plans of the whole model, and take the fastest; 0: "
+        "trust the schedule (default: 2)")  # fmt: skip
 
 
 def read_config(args: argparse.Namespace) -> AgentConfig:
@@ -163,7 +166,7 @@ def _read_helpers(args: argparse.Namespace) -> TeamConfig | None:
     from clients.team_config import TeamConfig
 
     if args.helpers is None:
-        for flag in ("--helper-bandwidth", "--helper-rtt", "--helper-wifi"):
+        for flag in ("--helper-bandwidth", "--helper-rtt", "--helper-wifi", "--measure-plans"):
             if getattr(args, _name(flag)):
                 raise InvalidInput(f"{flag}: only with --helpers")
         return None
@@ -172,6 +175,7 @@ def _read_helpers(args: argparse.Namespace) -> TeamConfig | None:
         _read(args, "--helper-bandwidth", parse_bandwidth) if args.helper_bandwidth else None,
         _read(args, "--helper-rtt", parse_seconds) if args.helper_rtt else None,
         args.helper_wifi,
+        _read(args, "--measure-plans", parse_seconds, "2"),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -19,11 +20,11 @@ from clients.helper_tenants import Tenants
 from clients.mailboxes import Form, announced
 from clients.pacing import CheckedEngine, PacedEngine, pace_of
 from dds.engines import engine
-from dds.errors import InvalidInput
+from dds.errors import DdsError, InvalidInput
 from dds.execution.interpreter import Loaded, load
 from dds.model.foreign import Bounds, check_bounded, check_foreign
 from dds.model.graph import ModelGraph
-from dds.parallel.program import Receive
+from dds.parallel.program import Compute, Program, Receive
 from dds.profile.profile import Profile
 from dds.session.helping import Assignment, Delivery, Description, Played, Tenancy, UnknownRun
 from dds.session.profiling import ProfileRequest
@@ -105,9 +106,8 @@ class HelperHandlers:
 
     def _forget(self, lease: str, why: str) -> None:
         self._tenants.leave(lease)
-        for key, program in list(self._programs.items()):
-            if program.assignment.lease == lease:
-                self._programs.pop(key).close(LeaseRefused(why))
+        for key in [key for key in self._programs if self._is_of(lease, key)]:
+            self._drop(key, LeaseRefused(why))
         self._models.forget(lease)
 
     # ---- models ----------------------------------------------------------------------------
@@ -146,8 +146,14 @@ class HelperHandlers:
         return BroughtModel(digest, data, graph)
 
     def model_bytes(self, lease: str, digest: str) -> bytes:
-        """A model that the lease brought; raises LeaseRefused or UnknownModel."""
+        """A model that the lease brought, perhaps for another program.
+
+        Raises LeaseRefused or UnknownModel.
+        """
         self._check_lease(lease)
+        for key, program in self._programs.items():
+            if program.assignment.lease == lease and self._models.has(digest, key):
+                return self._models.get(digest, key).data
         return self._models.get(digest, lease).data
 
     async def profile_model(self, request: ProfileRequest) -> Profile:
@@ -194,6 +200,8 @@ class HelperHandlers:
             self._programs[assignment.key] = LoadedProgram(
                 assignment, loaded, expected, self._threads, self._post, clock=self._clock
             )
+            # They go with the program.
+            self._models.hand_over(_digests(assignment.program), lease, assignment.key)
             return remarks
         finally:
             self._tenants.ended(lease, self._clock())
@@ -219,7 +227,11 @@ class HelperHandlers:
         """Forget a program; nothing happens if it is not here."""
         self._check_lease(lease)
         if self._is_of(lease, key):
-            self._programs.pop(key).close(UnknownRun("the program was unloaded"))
+            self._drop(key, UnknownRun("the program was unloaded"))
+
+    def _drop(self, key: str, why: DdsError) -> None:
+        self._programs.pop(key).close(why)
+        self._models.forget(key)
 
     async def play(
         self, lease: str, key: str, run: int, timeout: float
@@ -266,3 +278,8 @@ class HelperHandlers:
             program.close(LeaseRefused("the helper is shutting down"))
         self._programs.clear()
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _digests(program: Program) -> set[str]:
+    models = (step.model for step in program.steps if isinstance(step, Compute))
+    return {hashlib.sha256(model).hexdigest() for model in models}

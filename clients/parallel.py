@@ -8,10 +8,11 @@ inference made again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from clients.config import AgentConfig, Emit
 from clients.pacing import PacedEngine, pace_of
-from clients.parallel_plan import Plan, WorkerFailed, make_plan
+from clients.parallel_plan import Choice, Plan, WorkerFailed, choice_of_one, choices, make_plan
 from clients.parallel_run import ParallelRun, play
 from clients.prepare import Prepared
 from clients.runner import DeviceRun
@@ -30,6 +31,7 @@ from dds.engines.comparison import TOLERANCE, difference
 from dds.errors import InternalError, InvalidInput
 from dds.model import load_model
 from dds.parallel.rewrite import Source
+from dds.parallel.workers import Worker
 from dds.profile.runtime import Runtime, open_session, random_inputs, run
 
 __all__ = ["Crew", "ParallelRunner", "joined"]
@@ -41,6 +43,8 @@ Tensors = Mapping[str, NDArray[Any]]
 _PATIENCE, _LEAST_PATIENCE = 20.0, 60.0
 #: A device so much slower leaves everything to its helper.
 _IDLE = 1e6
+#: At most so many schedules are worth trying, and each so often.
+_WORTH_TRYING, _TRIES = 4, 5
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ async def joined(config: AgentConfig, prepared: Prepared, emit: Emit) -> AsyncIt
         raise InvalidInput("helpers: none are configured")
     async with Team(config.name, config.helpers, emit) as team:
         speeds = await measure_speeds(prepared, team.members, emit)
-        yield Crew(team, speeds, config.runtime, config.slowdown.first, emit)
+        slowdown = config.slowdown.first
+        yield Crew(team, speeds, config.runtime, slowdown, emit, config.helpers.measure)
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class Crew:
     """A device and its team.
 
     speeds: of the operators of one model; runtime: of the device; slowdown: of the device, to plan
-    with; emit: told of every plan.
+    with; emit: told of every plan; measure: seconds to try plans in, 0 to trust the first.
     """
 
     team: Team
@@ -92,9 +97,14 @@ class Crew:
     runtime: Runtime
     slowdown: float
     emit: Emit
+    measure: float = 0.0
+
+    async def open_part(self, part: bytes) -> ParallelRunner:
+        """A runner of a part of the model, whose plan is not measured: others may be at work."""
+        return await replace(self, measure=0.0).open(part)
 
     async def open(self, model: bytes) -> ParallelRunner:
-        """A runner of the model, or of a part of it; InvalidInput if it does not run here."""
+        """A runner of the model; InvalidInput if it does not run here."""
         case = await asyncio.to_thread(_Case.of, model, self.runtime)
         runner = ParallelRunner(case, self)
         try:
@@ -123,7 +133,7 @@ class ParallelRunner:
     @property
     def latency(self) -> float:
         """What the plan in force promises, s."""
-        return self._force.schedule.latency
+        return self._force.latency
 
     def summary(self) -> dict[str, Any]:
         """Who does what, for a report."""
@@ -177,43 +187,71 @@ class ParallelRunner:
     # ---- plans -----------------------------------------------------------------------------
 
     async def settle(self) -> None:
-        """Put a plan over the helpers that are left into force, once its answer was right."""
-        while True:
+        """Put a plan over the helpers that are left into force.
+
+        Its answer was right once; where there is time to measure, it is the fastest of a few.
+        """
+        while self._plan is None:
             members = self._crew.team.members
-            plan = await self._tried(members)
+            plan = await self._fastest(members)
             if plan is not None:
                 self._plan = plan
                 self._crew.emit({"event": "planned", **plan.summary()})
-                return
-            if members == self._crew.team.members:
+            elif members == self._crew.team.members:
                 await self._lose_wrong(members)
 
-    async def _tried(self, members: tuple[Member, ...], *, idle: bool = False) -> Plan | None:
-        """A plan over these helpers whose answer was right, else None: some may be lost then.
+    async def _fastest(self, members: tuple[Member, ...]) -> Plan | None:
+        """The plan that was fastest when it was tried; None if a helper was lost, or was wrong."""
+        crew, source = self._crew, self._case.source
+        workers = crew.speeds.workers(source.graph, crew.slowdown, members)
+        worth = await asyncio.to_thread(choices, source, workers, crew.team.links(members))
+        best = None
+        for choice in worth:
+            if best is not None and choice.bringing(members) >= crew.measure:
+                continue
+            plan = await self._tried(choice, workers, members)
+            if plan is None:
+                await self._drop(best)
+                return None
+            if best is None or plan.latency < best.latency:
+                best, plan = plan, best
+            await self._drop(plan)
+        return best
 
-        idle: the device leaves everything to them.
-        """
+    async def _tried(
+        self, choice: Choice, workers: Sequence[Worker], members: tuple[Member, ...]
+    ) -> Plan | None:
+        """A plan whose answer was right, else None: some helpers may be lost then."""
         plan = None
-        slowdown = self._crew.slowdown * (_IDLE if idle else 1.0)
-        workers = self._crew.speeds.workers(self._case.source.graph, slowdown, members)
+        crew = self._crew
         try:
-            links = self._crew.team.links(members)
-            plan = await make_plan(self._case.source, workers, links, members, self._engine)
+            names = [worker.name for worker in workers]
+            plan = await make_plan(self._case.source, choice, names, members, self._engine)
             done, _ = await self._played(plan, self._case.sample, 0.0)
+            if not plan.members or self._case.right(done.outputs):
+                end = self._loop.time() + crew.measure / _WORTH_TRYING
+                taken: list[float] = []
+                while self._loop.time() < end and len(taken) < _TRIES:
+                    done, _ = await self._played(plan, self._case.sample, crew.slowdown)
+                    taken.append(done.wall)
+                plan.tried = median(taken) if taken else None
+                return plan
         except WorkerFailed as error:
             await self._lose(plan, error)
-        else:
-            if not plan.members or self._case.right(done.outputs):
-                return plan
         await self._drop(plan)
         return None
 
     async def _lose_wrong(self, members: tuple[Member, ...]) -> None:
         """Together they were wrong: go on without those that are wrong alone, or without any."""
+        crew, source = self._crew, self._case.source
         for member in members:
-            plan = await self._tried((member,), idle=True)
+            # The device leaves everything to it.
+            workers = crew.speeds.workers(source.graph, crew.slowdown * _IDLE, (member,))
+            links = crew.team.links((member,))
+            alone = await asyncio.to_thread(choice_of_one, source, workers, links)
+            plan = await self._tried(alone, workers, (member,))
             if plan is None:
-                await self._crew.team.lose(member, "it answers wrongly")
+                await crew.team.lose(member, "it answers wrongly")
             await self._drop(plan)
         if self._crew.team.members == members:
             for member in members:

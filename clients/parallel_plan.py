@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from clients.errors import CallFailed
@@ -19,12 +21,12 @@ from dds.execution.interpreter import Loaded, load
 from dds.model.graph import ModelGraph
 from dds.parallel.program import Compute, Part, Program, Receive, programs
 from dds.parallel.rewrite import Source
-from dds.parallel.schedule import Schedule, schedule
+from dds.parallel.schedule import Schedule, baselines, schedule
 from dds.parallel.tiles import WHOLE
 from dds.parallel.workers import Worker, WorkerLinks
 from dds.session.helping import Assignment
 
-__all__ = ["Plan", "WorkerFailed", "make_plan"]
+__all__ = ["Choice", "Plan", "WorkerFailed", "choice_of_one", "choices", "make_plan"]
 
 
 class WorkerFailed(DdsError):
@@ -58,8 +60,15 @@ class Plan:
     expected: Mapping[Receive, Form]
     remarks: tuple[str, ...] = ()
     runs: int = 0
+    #: What an inference took when the plan was tried, s; None if that was not measured.
+    tried: float | None = None
     #: Seconds that each worker computed in the last run, by index.
     busy: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def latency(self) -> float:
+        """What an inference takes, measured or else as scheduled, s."""
+        return self.schedule.latency if self.tried is None else self.tried
 
     def suspect(self, worker: int) -> Member | None:
         """Whom to blame if this worker failed."""
@@ -82,7 +91,8 @@ class Plan:
             for k, name in enumerate(self.names)
         ]
         return {
-            "predicted_latency_s": found.latency,
+            "predicted_latency_s": self.latency,
+            "scheduled_latency_s": found.latency,
             "method": found.method,
             "sliced": found.sliced,
             "transfers": len(found.transfers),
@@ -91,28 +101,62 @@ class Plan:
         }
 
 
-def plan_schedule(
-    source: Source, workers: Sequence[Worker], links: WorkerLinks
-) -> tuple[Schedule, tuple[Program, ...]]:
-    """The schedule of a model, and everybody's program."""
-    found = schedule(source.graph, workers, links)
-    return found, programs(source, found, len(workers))
+@dataclass(frozen=True)
+class Choice:
+    """A schedule, and everybody's program of it."""
+
+    schedule: Schedule
+    programs: tuple[Program, ...]
+
+    def bringing(self, members: Sequence[Member]) -> float:
+        """Seconds that bringing the helpers their models takes, all at once."""
+        return max(
+            (
+                sum(map(len, set(_models(program)))) / member.bandwidth
+                for program, member in zip(self.programs[1:], members, strict=True)
+            ),
+            default=0.0,
+        )
+
+
+def choices(source: Source, workers: Sequence[Worker], links: WorkerLinks) -> tuple[Choice, ...]:
+    """Schedules worth trying, the one that promises most first, none twice.
+
+    The others cut less: operators whole, everything on one worker, everything on the device.
+    """
+    graph = source.graph
+    found = (
+        schedule(graph, workers, links),
+        schedule(graph, workers, links, slices=False),
+        choice_of_one(source, workers, links).schedule,
+        schedule(graph, workers[:1], WorkerLinks(math.inf)),
+    )
+    apart = {tuple((task.worker, task.tile) for task in each.tasks): each for each in found[::-1]}
+    return tuple(
+        Choice(each, programs(source, each, len(workers))) for each in reversed(apart.values())
+    )
+
+
+def choice_of_one(source: Source, workers: Sequence[Worker], links: WorkerLinks) -> Choice:
+    """Everything on one worker, the best by the seconds it takes and what must be sent."""
+    found = baselines(source.graph, workers, links)["single"]
+    return Choice(found, programs(source, found, len(workers)))
 
 
 async def make_plan(
     source: Source,
-    workers: Sequence[Worker],
-    links: WorkerLinks,
+    choice: Choice,
+    names: Sequence[str],
     members: Sequence[Member],
     engine: PacedEngine,
 ) -> Plan:
-    """Schedule a model, and load everybody's program.
+    """Load everybody's program.
 
-    workers: the device, and these helpers in their order; engine: of the device.
+    names: of the workers, which are the device and these helpers; engine: of the device.
 
     Raises WorkerFailed naming a helper that could not be prepared.
     """
-    found, everyone = await asyncio.to_thread(plan_schedule, source, workers, links)
+    everyone = choice.programs
     helping = {k: member for k, member in enumerate(members, start=1) if everyone[k].steps}
     key = secrets.token_urlsafe(18)
     engine = PacedEngine(engine.engine, engine.pace)
@@ -125,8 +169,8 @@ async def make_plan(
     except BaseException:
         loaded.close()
         raise
-    names = [worker.name for worker in workers]
-    return Plan(found, names, key, everyone, helping, loaded, expected, tuple(sum(remarks, ())))
+    told = tuple(chain.from_iterable(remarks))
+    return Plan(choice.schedule, names, key, everyone, helping, loaded, expected, told)
 
 
 async def _load_there(

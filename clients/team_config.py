@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from dds.errors import InvalidInput
@@ -15,7 +16,8 @@ class TeamConfig:
     """The helpers that a device may use.
 
     addresses: ``HOST:PORT`` of each; bandwidth: of every link, bytes/s, rtt: of every link, s, None
-    for measured; shared: one transfer at a time among all (WiFi).
+    for measured; shared: one transfer at a time among all (WiFi); measure: seconds to try plans in
+    and choose the fastest, 0 to trust the schedule.
 
     Raises InvalidInput for an address that is none, or comes twice.
     """
@@ -24,6 +26,7 @@ class TeamConfig:
     bandwidth: float | None = None
     rtt: float | None = None
     shared: bool = False
+    measure: float = 2.0
 
     def __post_init__(self) -> None:
         for address in self.addresses:
@@ -37,3 +40,5 @@ class TeamConfig:
             raise InvalidInput("helpers: need at least one address, and none twice")
         if self.bandwidth is not None and not self.bandwidth > 0.0:
             raise InvalidInput(f"helpers' bandwidth is {self.bandwidth!r}; need bytes/s > 0")
+        if not 0.0 <= self.measure < math.inf:
+            raise InvalidInput(f"measure_plans is {self.measure!r}; need seconds >= 0")

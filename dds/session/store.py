@@ -5,7 +5,7 @@ A model is kept as long as a lease that uploaded it; leases that bring the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
@@ -83,13 +83,24 @@ class ModelStore(Generic[M]):
             raise UnknownModel(f"model {digest[:12]!r} is not here; upload it first")
         self._leases.setdefault(digest, set()).add(lease)
 
+    def has(self, digest: str, lease: str) -> bool:
+        """Whether the model is here for a lease."""
+        return lease in self._leases.get(digest, ())
+
     def get(self, digest: str, lease: str) -> M:
         """The model, for a lease that announced it; raises UnknownModel otherwise."""
-        if lease not in self._leases.get(digest, ()):
+        if not self.has(digest, lease):
             raise UnknownModel(
                 f"lease {lease!r} has uploaded no model {digest[:12]!r}; call PutModel first"
             )
         return self._models[digest]
+
+    def hand_over(self, digests: Iterable[str], lease: str, heir: str) -> None:
+        """What a lease uses of these models is used by its heir instead."""
+        for digest in digests:
+            leases = self._leases[digest]
+            leases.add(heir)
+            leases.discard(lease)
 
     def forget(self, lease: str) -> None:
         """The lease is over: models that no other lease uses are dropped."""

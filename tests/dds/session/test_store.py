@@ -56,6 +56,18 @@ def test_a_lease_without_models_can_be_forgotten() -> None:
     assert "m" in models
 
 
+def test_what_is_handed_over_goes_with_the_heir() -> None:
+    models = store()
+    put(models, "m", "a")
+    put(models, "n", "a")
+    models.hand_over(["m"], "a", "b")
+    models.forget("a")
+    assert "m" in models
+    assert "n" not in models
+    models.forget("b")
+    assert len(models) == 0
+
+
 def test_what_does_not_fit_is_refused() -> None:
     models = store(100)
     put(models, "a", "a", 60)
