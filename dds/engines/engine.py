@@ -1,7 +1,7 @@
 """What an engine is: something that loads ONNX models and runs them.
 
 Whoever runs a piece of a model holds an :class:`Executable` and need not know which runtime is
-behind it.  :func:`dds.testing.engines.engine_conformance` holds any engine to what is promised here.
+behind it.  ``dds.testing.engines`` holds any engine to what is promised here.
 """
 
 from __future__ import annotations

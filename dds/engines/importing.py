@@ -9,18 +9,27 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx
 
 from dds.engines.engine import Array
+from dds.engines.on_onnxruntime import OnnxRuntime
 from dds.errors import InvalidInput
+from dds.model.shapes import tensor_type
 
 __all__ = ["from_sklearn", "from_torch"]
 
 #: What both exporters write well: torch.onnx nothing older.
 _OPSET = 18
+
+#: What skl2onnx calls the types of a table.
+_SKLEARN_TYPES = {
+    "float32": "FloatTensorType",
+    "float64": "DoubleTensorType",
+    "int64": "Int64TensorType",
+}
 
 
 def from_torch(module: Any, example_inputs: Sequence[Any]) -> bytes:
@@ -56,28 +65,54 @@ def from_sklearn(estimator: Any, features: Array) -> bytes:
     only their form is looked at, and the model takes as many rows.  A classifier returns labels
     and probabilities (rows x classes).
 
-    Raises InvalidInput when skl2onnx is not installed (extra ``sklearn``), and when it cannot
-    convert the estimator.
+    Raises InvalidInput when skl2onnx is not installed (extra ``sklearn``), for features that are
+    no table of numbers, and when it cannot convert the estimator.
     """
     skl2onnx = _needed("skl2onnx", "sklearn")
-    from skl2onnx.common.data_types import guess_tensor_type
+    from skl2onnx.common import data_types
 
     if features.ndim != 2:
         raise InvalidInput(f"features have shape {features.shape}; pass rows x features")
-    kind = guess_tensor_type(features)
-    kind.shape = list(features.shape)
+    kind = _SKLEARN_TYPES.get(features.dtype.name)
+    if kind is None:
+        known = ", ".join(_SKLEARN_TYPES)
+        raise InvalidInput(f"features are of type {features.dtype}; pass one of {known}")
+    form = getattr(data_types, kind)(list(features.shape))
     # Probabilities as an array: left to itself it returns a list of dictionaries.
     options = {"zipmap": False} if hasattr(estimator, "predict_proba") else None
     try:
         model = skl2onnx.to_onnx(
             estimator,
-            initial_types=[("features", kind)],
+            initial_types=[("features", form)],
             options={id(estimator): options} if options else None,
             target_opset=_OPSET,
         )
     except Exception as error:  # its classes of errors share no narrower base
         raise InvalidInput(f"skl2onnx cannot convert the estimator: {_line(error)}") from error
-    return _clean(model)
+    return _clean(_with_forms(model, {"features": features}))
+
+
+def _with_forms(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> onnx.ModelProto:
+    """The model with types and shapes of all tensors, found by running it.
+
+    onnx infers none behind operators of machine learning (``ai.onnx.ml``), and DDS needs them all.
+    """
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    returned = {value.name for value in model.graph.output}
+    made = [name for node in model.graph.node for name in node.output]
+    inner = [name for name in made if name and name not in returned]
+    shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner)
+    found = OnnxRuntime().load(shown.SerializeToString()).run(feeds)
+    del model.graph.value_info[:]
+    for name in inner:
+        form = tensor_type(found[name].shape, found[name].dtype.name)
+        model.graph.value_info.add(name=name, type=form)
+    for value in model.graph.output:
+        array = found[value.name]
+        text = array.dtype.kind in "OUST"
+        value.type.CopyFrom(tensor_type(array.shape, "string" if text else array.dtype.name))
+    return model
 
 
 def _clean(model: onnx.ModelProto) -> bytes:

@@ -11,6 +11,7 @@ Imported by their own names as well:
 
 - ``tiers``        links, offers and plans over three tiers
 - ``corrections``  what a client may have learned of its predictions
+- ``engines``      what every engine must do; needs no Hypothesis
 - ``models``       small ONNX models, written as text
 - ``slices``       small ONNX models that can be sliced, drawn; schedules of any model
 
