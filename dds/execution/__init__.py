@@ -7,4 +7,5 @@ In reading order:
 - ``threads``      all workers in one process, a thread for each
 - ``processes``    a process for each, pinned to a core of this machine: they talk by
   ``shared_memory``, and learn from a ``handover`` what a ``worker`` has to do
+- ``machine``      a model on cores of this machine: ``slices`` measures, ``forecast`` predicts
 """

@@ -30,10 +30,26 @@ from dds.model.graph import ModelGraph
 from dds.parallel.program import Program
 from dds.profile.runtime import DEFAULT_RUNTIME, Runtime
 
-__all__ = ["DONE", "PLAY", "READY", "REFUSED", "PinnedWorkers", "Played"]
+__all__ = [
+    "DONE",
+    "PLAY",
+    "READY",
+    "REFUSED",
+    "PinnedWorkers",
+    "Played",
+    "available_cores",
+    "check_cores",
+]
 
 #: The words between caller and worker.
 PLAY, READY, DONE, REFUSED = b"p", b"r", b"d", b"!"
+#: Have glibc keep what is freed: an inference allocates and frees the same tensors as the last one,
+#: and getting megabytes back from the system, page by page, takes longer than many operators.
+_KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1),
+    "MALLOC_TOP_PAD_": str(1 << 26),
+}
 #: How long workers may take to end by themselves, s.
 _GRACE = 2.0
 
@@ -86,6 +102,11 @@ class PinnedWorkers:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The process of each worker; none once they have ended."""
+        return tuple(process.pid for process in self._processes)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Played:
         """One inference.
@@ -165,7 +186,7 @@ class PinnedWorkers:
             path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
             process = subprocess.Popen(  # noqa: S603 - this interpreter, our module
                 [sys.executable, "-m", "dds.execution.worker", str(file.fileno())],
-                env={**os.environ, "PYTHONPATH": path},
+                env={**os.environ, **_KEEP_MEMORY, "PYTHONPATH": path},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 bufsize=0,
@@ -216,11 +237,16 @@ class PinnedWorkers:
         return dict(inputs)
 
 
-def check_cores(cores: Sequence[int], count: int) -> None:
-    """Raise InvalidInput unless these are `count` cores that this process may use."""
+def available_cores() -> set[int]:
+    """Those this process may use; InvalidInput where the system pins no process to a core."""
     if not hasattr(os, "sched_setaffinity"):
         raise InvalidInput("cores: this system pins no process to a core; need Linux")
-    allowed = os.sched_getaffinity(0)
+    return os.sched_getaffinity(0)
+
+
+def check_cores(cores: Sequence[int], count: int) -> None:
+    """Raise InvalidInput unless these are `count` cores that this process may use."""
+    allowed = available_cores()
     if len(cores) != count:
         raise InvalidInput(f"cores: {len(cores)} given for {count} programs; give one for each")
     for core in cores:
