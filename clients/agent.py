@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from clients.adapting import Watch
 from clients.config import AgentConfig, Emit, Pause
 from clients.costs import per_operator
 from clients.logbook import Logbook, Outputs
@@ -64,7 +65,7 @@ class Agent:
                     await self._pause(strategy, "join")
                 trade = Trade(
                     strategy, self._config, self._prepared, self._market(strategy), self._log,
-                    self._crew.open_part if self._crew else None,
+                    self._crew,
                 )  # fmt: skip
                 results[strategy] = await trade.run(self._pause)
         alone = None if self._crew else self._log.outputs.get("local-only")
@@ -88,6 +89,8 @@ class Agent:
         everything = make_cut(graph, range(len(graph.operators)), per_operator(graph, profile))
         runner: Runner
         if self._crew:
+            # Learned of one plan, a factor says little about another.
+            self._log.watch = Watch()
             runner = promising = await self._crew.open(self._prepared.model)
         else:
             runner, promising = await self._alone(self._prepared.model), None

@@ -93,6 +93,8 @@ class AgentConfig:
             raise InvalidInput("strategies: need at least one, and none twice")
         if "cloud-only" in self.strategies and self.cloud is None:
             raise InvalidInput("strategy cloud-only: only with --tiers")
+        if self.helpers is not None and self.cloud is not None:
+            raise InvalidInput("helpers: not together with a cloud behind the server")
         if self.inferences < 1:
             raise InvalidInput(f"inferences is {self.inferences}; need at least 1")
         if self.seed < 0:

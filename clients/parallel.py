@@ -30,8 +30,9 @@ from dds.engines import engine
 from dds.engines.comparison import TOLERANCE, difference
 from dds.errors import InternalError, InvalidInput
 from dds.model import load_model
+from dds.model.graph import ModelGraph
 from dds.parallel.rewrite import Source
-from dds.parallel.workers import Worker
+from dds.parallel.workers import Worker, WorkerLinks
 from dds.profile.runtime import Runtime, open_session, random_inputs, run
 
 __all__ = ["Crew", "ParallelRunner", "joined"]
@@ -98,6 +99,11 @@ class Crew:
     slowdown: float
     emit: Emit
     measure: float = 0.0
+
+    def workers(self, graph: ModelGraph) -> tuple[list[Worker], WorkerLinks]:
+        """Device and helpers as workers for a graph of the model, and what joins them."""
+        members = self.team.members
+        return self.speeds.workers(graph, self.slowdown, members), self.team.links(members)
 
     async def open_part(self, part: bytes) -> ParallelRunner:
         """A runner of a part of the model, whose plan is not measured: others may be at work."""

@@ -15,14 +15,15 @@ from clients.cloud import CloudShare
 from clients.config import IN_CLOUD, AgentConfig, Pause
 from clients.course import Course, Switch, moved
 from clients.errors import CallFailed, MarketRefused
+from clients.helped import HelpedTiers
 from clients.link import ShapedLink
 from clients.logbook import Logbook
 from clients.offload import Leases, Offload, Servers
+from clients.parallel import Crew
 from clients.planning import Options, Placement, Planner, TwoTiers
 from clients.player import Player
 from clients.prepare import Prepared
 from clients.results import certificate, cut_summary, market_summary, placement_summary
-from clients.runner import Open
 from clients.served import server_costs
 from clients.tiers import ThreeTiers
 from dds.costs.link import Link
@@ -44,7 +45,7 @@ _NEWS = 0.5
 class Trade:
     """Plays one strategy from join to leave; :meth:`run` returns what is reported of it.
 
-    open_runner: makes what runs the device part, by default this device alone.
+    crew: the device and its helpers, None without any.
     """
 
     def __init__(
@@ -54,9 +55,9 @@ class Trade:
         prepared: Prepared,
         servers: Servers,
         log: Logbook,
-        open_runner: Open | None = None,
+        crew: Crew | None = None,
     ) -> None:
-        self._open_runner = open_runner
+        self._crew = crew
         self._strategy = strategy
         self._config = config
         self._prepared = prepared
@@ -89,7 +90,8 @@ class Trade:
             messages = {"messages": player.sent, "messages_received": player.received}
             offload = await stack.enter_async_context(
                 Offload(prepared.model, prepared.graph, self._servers, self._link, config.runtime,
-                        config.cloud, open_runner=self._open_runner)
+                        config.cloud,
+                        open_runner=self._crew.open_part if self._crew else None)
             )  # fmt: skip
 
             async def prepare(placement: Placement) -> None:
@@ -121,10 +123,14 @@ class Trade:
         far = self._servers.cloud
         costs, source = await server_costs(
             config, prepared, self._servers.edge, lease, terms, log.emit,
-            cuts=self._strategy == "dds" and cloud is None,
+            cuts=self._strategy == "dds" and cloud is None and self._crew is None,
         )  # fmt: skip
         all_there = self._strategy != "dds"
         planner: Planner = TwoTiers(costs, all_there=all_there)
+        if self._crew is not None and not all_there:
+            planner = await asyncio.to_thread(
+                HelpedTiers.of, costs, *self._crew.workers(prepared.graph)
+            )
         if cloud is not None and far is not None and config.cloud is not None:
             link = relayed(TierLinks(config.link, config.cloud.link))
             there, behind = await server_costs(
