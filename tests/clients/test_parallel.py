@@ -1,0 +1,218 @@
+"""A device and its helpers over real gRPC in one process: who lies or leaves is done without."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clients import helper_handlers
+from clients.helper_config import HelperConfig
+from clients.helper_handlers import HelperHandlers
+from clients.helper_rpc import HelperServer, Peers
+from clients.pacing import CheckedEngine
+from clients.parallel import Crew
+from clients.speeds import Speeds
+from clients.team import Team
+from clients.team_config import TeamConfig
+from dds.engines import Executable
+from dds.model import load_model
+from dds.profile.runtime import Runtime, open_session, random_inputs, run
+from dds.testing.models import text_model
+
+MODEL = text_model(
+    """(float[1,16,24,24] x, float[32,16,3,3] w1, float[32,32,3,3] w2, float[32,32,3,3] w3)
+        => (float[1,32,24,24] y) {
+        a = Conv <pads = [1,1,1,1]> (x, w1)
+        b = Relu(a)
+        c = Conv <pads = [1,1,1,1]> (b, w2)
+        d = Relu(c)
+        e = Conv <pads = [1,1,1,1]> (d, w3)
+        y = Relu(e)
+    }"""
+)
+GRAPH = load_model(MODEL)
+#: Long enough for everybody to have something to do, were it true.
+SPEEDS = {GRAPH.tensors[op.outputs[0]].name: 1.0 for op in GRAPH.operators}
+
+
+@dataclass
+class Crowd:
+    """A device with helpers of its own process."""
+
+    crew: Crew
+    events: list[Mapping[str, Any]]
+    helpers: list[HelperServer]
+    handlers: list[HelperHandlers]
+
+    def told(self, event: str) -> list[Mapping[str, Any]]:
+        return [each for each in self.events if each["event"] == event]
+
+
+@asynccontextmanager
+async def crowd(count: int, *, measure: float = 0.0) -> AsyncIterator[Crowd]:
+    events: list[Mapping[str, Any]] = []
+    async with AsyncExitStack() as stack:
+        servers, handlers, addresses = [], [], []
+        for k in range(count):
+            peers = Peers()
+            stack.push_async_callback(peers.close)
+            handlers.append(HelperHandlers(HelperConfig("127.0.0.1:0", f"h{k}"), peers.post))
+            servers.append(HelperServer(handlers[-1]))
+            addresses.append(await servers[-1].start())
+            stack.push_async_callback(servers[-1].stop, 0.0)
+        config = TeamConfig(tuple(addresses), bandwidth=1e9, rtt=0.0)
+        async with Team("device", config, events.append) as team:
+            speeds = Speeds(SPEEDS, dict.fromkeys(addresses, SPEEDS))
+            yield Crowd(
+                Crew(team, speeds, Runtime(), 1.0, events.append, measure),
+                events, servers, handlers,
+            )  # fmt: skip
+
+
+def inputs(seed: int) -> dict[str, np.ndarray]:
+    return random_inputs(GRAPH, np.random.default_rng(seed))
+
+
+def truth(seed: int) -> np.ndarray:
+    return run(open_session(MODEL), inputs(seed))[0]["y"]
+
+
+def with_crowd(count: int, use: Callable[[Crowd], Awaitable[None]], **how: Any) -> Crowd:
+    async def go() -> Crowd:
+        async with asyncio.timeout(60.0), crowd(count, **how) as found:
+            await use(found)
+        return found
+
+    return asyncio.run(go())
+
+
+async def infer(found: Crowd, runs: int = 2) -> list[str]:
+    """Some inferences, all right; the names of who takes part at the end."""
+    runner = await found.crew.open(MODEL)
+    try:
+        for seed in range(runs):
+            done = await runner.run(inputs(seed))
+            np.testing.assert_allclose(done.outputs["y"], truth(seed), rtol=1e-4, atol=1e-4)
+            assert done.wall > 0.0
+        return [w["name"] for w in runner.summary()["workers"] if w["busy_s"] > 0.0]
+    finally:
+        await asyncio.to_thread(runner.close)
+
+
+def test_everybody_takes_part_and_nothing_is_left_behind() -> None:
+    async def use(found: Crowd) -> None:
+        assert await infer(found) == ["device", "h0", "h1"]
+        assert not found.told("helper lost")
+
+    found = with_crowd(2, use)
+    for handlers in found.handlers:
+        assert len(handlers._tenants) == len(handlers._models) == len(handlers._programs) == 0
+
+
+def test_programs_of_a_closed_runner_are_forgotten_by_those_that_stay() -> None:
+    async def use(found: Crowd) -> None:
+        await infer(found, 1)
+        while any(handlers._programs for handlers in found.handlers):
+            await asyncio.sleep(0.01)
+        assert not any(len(handlers._models) for handlers in found.handlers)
+        assert await infer(found, 1) == ["device", "h0", "h1"]
+
+    with_crowd(2, use)
+
+
+def test_without_helpers_the_device_computes_alone() -> None:
+    async def use(found: Crowd) -> None:
+        assert await infer(found) == ["device"]
+
+    async def go() -> None:
+        events: list[Mapping[str, Any]] = []
+        async with Team("device", TeamConfig(("127.0.0.1:9",)), events.append) as team:
+            crew = Crew(team, Speeds(SPEEDS, {}), Runtime(), 1.0, events.append)
+            await use(Crowd(crew, events, [], []))
+        assert [event["event"] for event in events] == ["helper lost", "helpers", "planned"]
+
+    asyncio.run(go())
+
+
+def test_the_fastest_of_the_plans_that_were_tried_is_taken() -> None:
+    async def use(found: Crowd) -> None:
+        # In truth the model takes half a millisecond: nobody is faster than the device alone.
+        assert await infer(found) == ["device"]
+
+    with_crowd(2, use, measure=0.4)
+
+
+class Lying:
+    """An engine whose answers are a little off."""
+
+    def __init__(self, honest: CheckedEngine) -> None:
+        self.honest = honest
+        self.name = honest.name
+
+    def load(self, model: bytes) -> Executable:
+        true = self.honest.load(model)
+
+        class Off:
+            inputs, outputs, close = true.inputs, true.outputs, true.close
+
+            def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+                return {name: value * np.float32(1.01) for name, value in true.run(feeds).items()}
+
+        return Off()
+
+
+def test_a_helper_that_answers_wrongly_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = helper_handlers.PacedEngine
+
+    async def use(found: Crowd) -> None:
+        liar = found.handlers[0]
+
+        def paced(engine: CheckedEngine, pace: Any) -> Any:
+            return honest(Lying(engine) if pace is liar._pace else engine, pace)
+
+        monkeypatch.setattr(helper_handlers, "PacedEngine", paced)
+        assert await infer(found) == ["device", "h1"]
+        (lost,) = found.told("helper lost")
+        assert (lost["because"], lost["left"]) == ("it answers wrongly", 1)
+
+    with_crowd(2, use)
+
+
+@pytest.mark.parametrize("gone", [[0], [1], [0, 1]])
+def test_a_helper_that_leaves_between_two_inferences(gone: list[int]) -> None:
+    async def use(found: Crowd) -> None:
+        runner = await found.crew.open(MODEL)
+        try:
+            await runner.run(inputs(0))
+            for k in gone:
+                await found.helpers[k].stop(0.0)
+            done = await runner.run(inputs(1))
+            np.testing.assert_allclose(done.outputs["y"], truth(1), rtol=1e-4, atol=1e-4)
+            left = [w["name"] for w in runner.summary()["workers"]]
+            assert left == ["device", *(f"h{k}" for k in (0, 1) if k not in gone)]
+            assert len(found.told("helper lost")) == len(gone)
+        finally:
+            await asyncio.to_thread(runner.close)
+
+    with_crowd(2, use)
+
+
+def test_a_helper_that_forgot_the_client_is_done_without() -> None:
+    async def use(found: Crowd) -> None:
+        runner = await found.crew.open(MODEL)
+        try:
+            handlers = found.handlers[1]
+            for lease in list(handlers._tenants._tenants):
+                handlers.leave(lease)
+            done = await runner.run(inputs(1))
+            np.testing.assert_allclose(done.outputs["y"], truth(1), rtol=1e-4, atol=1e-4)
+            (lost,) = found.told("helper lost")
+            assert "NOT_FOUND" in lost["because"] or "PERMISSION_DENIED" in lost["because"]
+        finally:
+            await asyncio.to_thread(runner.close)
+
+    with_crowd(2, use)
