@@ -10,9 +10,8 @@ from typing import NamedTuple
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
 from dds.parallel.rewrite import Source
-from dds.parallel.rewrite_compute import holds
 from dds.parallel.schedule import Schedule, Transfer
-from dds.parallel.tiles import WHOLE, Region, tile_inputs, tile_outputs
+from dds.parallel.tiles import WHOLE, Region, holds, tile_inputs, tile_outputs
 
 __all__ = ["GIVEN", "Piece", "Supply", "supply"]
 

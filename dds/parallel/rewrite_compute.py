@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from dds.errors import InternalError
 from dds.parallel.rewrite import Source, within
 from dds.parallel.rewrite_model import Draft
-from dds.parallel.tiles import WHOLE, Region, Tile, tile_outputs, tile_regions
+from dds.parallel.tiles import WHOLE, Region, Tile, holds, tile_outputs, tile_regions
 
-__all__ = ["Held", "Job", "holds", "jobs_model"]
+__all__ = ["Held", "Job", "jobs_model"]
 
 #: A tensor, by index, and the region of it that is held.
 Held = tuple[int, Region]
@@ -38,13 +38,6 @@ class JobsModel:
     model: bytes
     inputs: dict[str, Held]
     outputs: dict[str, Held]
-
-
-def holds(outer: Region, region: Region) -> bool:
-    """Whether a region lies in another."""
-    if outer.axis < 0:
-        return True
-    return outer.axis == region.axis and outer.low <= region.low and region.high <= outer.high
 
 
 def jobs_model(source: Source, jobs: Sequence[Job], outputs: Iterable[Held]) -> JobsModel:

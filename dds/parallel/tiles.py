@@ -21,7 +21,7 @@ from dds.model.graph import ModelGraph
 
 __all__ = [
     "ALIGNMENT", "WHOLE", "Kind", "Layout", "Region", "Tile", "TileWork", "blocks", "bounds",
-    "extent", "region_bytes", "run_inputs", "run_outputs", "sliceable", "tile_inputs",
+    "extent", "holds", "region_bytes", "run_inputs", "run_outputs", "sliceable", "tile_inputs",
     "tile_outputs", "tile_regions", "tile_shares", "tile_work", "why_not",
 ]  # fmt: skip
 
@@ -42,6 +42,17 @@ class Region(NamedTuple):
 
 #: All of a tensor.
 WHOLE = Region(-1, 0, 0)
+
+
+def holds(outer: Region, region: Region) -> bool:
+    """Whether a region of a tensor lies in another one of it.
+
+    >>> holds(WHOLE, Region(2, 0, 4)), holds(Region(2, 0, 4), Region(2, 3, 5))
+    (True, False)
+    """
+    if outer.axis < 0:
+        return True
+    return outer.axis == region.axis and outer.low <= region.low and region.high <= outer.high
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dds.errors import DdsError, InvalidInput
 from dds.parallel.program import Part, Program, Receive, Send
+from dds.parallel.tiles import holds
 from dds.units import parse_address
 
 __all__ = [
@@ -162,7 +163,7 @@ def check_assignment(assignment: Assignment) -> None:
     received: set[Receive] = set()
     for at, step in enumerate(program.steps):
         match step:
-            case Send(part, worker, within) if not _inside(part, within):
+            case Send(part, worker, within) if not _cut_from(part, within):
                 raise InvalidInput(f"program.steps[{at}]: {part} is no part of {within}")
             case Send(receiver=worker) | Receive(sender=worker) if worker not in {0, *peers}:
                 raise InvalidInput(f"program.steps[{at}]: no peer is worker {worker}")
@@ -172,11 +173,6 @@ def check_assignment(assignment: Assignment) -> None:
                 received.add(step)
 
 
-def _inside(part: Part, whole: Part) -> bool:
-    """Whether a part can be cut out of another one."""
-    if part.tensor != whole.tensor:
-        return False
-    inner, outer = part.region, whole.region
-    if outer.axis < 0 or inner == outer:
-        return True
-    return inner.axis == outer.axis and outer.low <= inner.low < inner.high <= outer.high
+def _cut_from(part: Part, whole: Part) -> bool:
+    """Whether a part lies in another one."""
+    return part.tensor == whole.tensor and holds(whole.region, part.region)

@@ -18,9 +18,8 @@ from dds.model.graph import ModelGraph
 from dds.parallel.normalise import normalise
 from dds.parallel.program import Compute, Part, Program, Receive, Send, programs
 from dds.parallel.rewrite import Source, take
-from dds.parallel.rewrite_compute import holds
 from dds.parallel.schedule import Schedule, Task, Transfer, baselines
-from dds.parallel.tiles import WHOLE, Region, Tile
+from dds.parallel.tiles import WHOLE, Region, Tile, holds
 from dds.testing.models import text_model
 from dds.testing.slices import schedules, sliceable_models
 
