@@ -39,14 +39,14 @@ docs: $(VENV)/stamp ## build the documentation as a site in out/docs; warnings a
 
 check: lint types docs test ## everything CI runs, short of the demo
 
-bench: $(VENV)/stamp ## measure frontiers, markets, growth, the online market and tiers against peers (separate environment)
+bench: $(VENV)/stamp ## measure frontiers, markets, growth, the online market, tiers and schedules against peers (separate environment)
 	@test -x .venv-bench/bin/python || $(RUN) -m venv .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check \
 	  --requirement benchmarks/requirements.txt --editable '.[fast]'
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --only-binary pygambit \
 	  pygambit==16.7.0 || echo "no wheel of pygambit here: the benchmark will report it as missing"
 	@mkdir -p out/bench
-	@for b in frontier market growth social online tiers; do \
+	@for b in frontier market growth social online tiers parallel; do \
 	  .venv-bench/bin/python benchmarks/$$b.py --json out/bench/$$b.json || exit 1; done
 
 latency: $(VENV)/stamp ## an hour: predicted against measured latency, of operators, models, halves and cuts

@@ -1,18 +1,24 @@
 """Schedules of operators and slices on several workers: valid, never slower, how good, how fast.
 
-random  Drawn graphs, workers and links: every schedule is looked at by the checker, and compared
-        with every baseline; on those of up to 9 operators the dynamic programme with local search
-        alone is compared with the exact search of whole operators.
-zoo     Models, normalised, on emulated workers of given speeds, over 1 and 10 Gbit/s wires and
-        WiFi: latency, the best single worker (its transfers included), the best baseline, ten times
-        as many tries of the local search (--longer), the fluid bound; ms of a warm call.
+random    Drawn graphs, workers and links: every schedule is looked at by the checker, and compared
+          with every baseline; on those of up to 9 operators the dynamic programme with local search
+          alone is compared with the exact search of whole operators.
+zoo       Models, normalised, on emulated workers of given speeds, over 1 and 10 Gbit/s wires and
+          WiFi: latency, the best single worker (its transfers included), the best baseline, the
+          fluid bound; on 1 Gbit/s also some seconds of simulated annealing with the same moves.
+planning  inception_v1 for four workers: called again, called first in a new process whose machine
+          code is on disk, and without numba; and a graph of some 3 000 operators.
 """
 
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import time
+from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,17 +39,21 @@ from dds.model import zoo
 from dds.model.graph import ModelGraph, Operator, Reach, Tensor
 from dds.model.importer import load_model
 from dds.model.zoo import NAMES
+from dds.parallel.baselines import baseline_plans
 from dds.parallel.bound import lower_bound
 from dds.parallel.checker import violations
 from dds.parallel.normalise import normalise
-from dds.parallel.schedule import baselines, schedule
+from dds.parallel.schedule import baselines, end_of, schedule
+from dds.parallel.search_kernel import improve
+from dds.parallel.search_labels import label_plan
+from dds.parallel.search_tables import Scratch, tables_of
 from dds.parallel.workers import Worker, WorkerLinks
 
 EXAMPLES = """  python benchmarks/parallel.py --json parallel.json
   python benchmarks/parallel.py --models vgg19 resnet50 --cases 1000
   python benchmarks/parallel.py --quick"""
 #: Speeds of the workers, in units of one that sustains 8 GFLOP/s and 4 GB/s.
-TEAMS = ((1, 1), (1, 1, 1, 1), (1, 1, 2, 4))
+TEAMS = ((1, 1), (1, 1, 1, 1), (1, 2), (1, 1, 2), (1, 1, 2, 4))
 #: name, bytes/s, seconds a message, shared
 LINKS = {
     "1 Gbit/s": WorkerLinks(125e6, 2e-4),
@@ -158,51 +168,69 @@ def random_cases(count: int, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def cell(name: str, speeds: Sequence[float], links: str, *, longer: bool) -> dict[str, Any]:
+def annealed(asked: tuple[ModelGraph, list[Worker], WorkerLinks], seconds: float) -> float:
+    """Latency after so long of simulated annealing, from the best of labels and baselines."""
+    tables = tables_of(*asked, slices=True, fused=True)
+    scratch = Scratch.of(tables)
+    plans = [*baseline_plans(tables).values(), label_plan(tables, asked[0], fused=True)]
+    plan = min(plans, key=lambda each: end_of(tables, scratch, each)).copy()
+    best, rate, tries = math.inf, math.inf, 1000
+    stop = time.perf_counter() + seconds
+    while (left := stop - time.perf_counter()) > 0:
+        # The first rounds tell how many tries there is time for in the last.
+        tries = tries if rate == math.inf else max(int(left / rate), 100)
+        now, start = plan.copy(), time.perf_counter()
+        best = min(best, improve(tables, scratch, now, now.copy(), now.copy(), tries, 1, 0.03, 2))
+        rate = (time.perf_counter() - start) / tries
+    return best
+
+
+def cell(name: str, speeds: Sequence[float], links: str, annealing: float) -> dict[str, Any]:
     """One model on one team."""
-    graph, workers = load_model(normalise(zoo.build(name))), team(speeds)
-    asked = graph, workers, LINKS[links]
+    asked = load_model(normalise(zoo.build(name))), team(speeds), LINKS[links]
     schedule(*asked)
     start = time.perf_counter()
     found = schedule(*asked)
     spent = time.perf_counter() - start
     others = {rule: plan.latency for rule, plan in baselines(*asked).items()}
     assert violations(*asked, found) == ()
-    more = schedule(*asked, tries=10_000).latency if longer else math.nan
+    anneals = annealing and links == "1 Gbit/s"
     return {
         "model": name, "workers": list(speeds), "links": links, "latency": found.latency,
-        "method": found.method, "baselines": others, "more_tries": more,
-        "bound": lower_bound(*asked), "seconds": spent,
+        "method": found.method, "baselines": others, "bound": lower_bound(*asked),
+        "annealed": annealed(asked, annealing) if anneals else math.nan, "seconds": spent,
     }  # fmt: skip
 
 
 def print_cells(cells: Sequence[dict[str, Any]]) -> None:
     """A line for each, and medians for each team and links."""
-    lines, groups = [], dict[tuple[str, str], list[tuple[float, ...]]]()
+    lines, groups = [], defaultdict[tuple[str, str], list[tuple[float, ...]]](list)
     for row in cells:
         least = min(row["baselines"], key=row["baselines"].get)
         gains = (
             100.0 * (1.0 - row["latency"] / row["baselines"]["single"]),
             100.0 * (1.0 - row["latency"] / row["baselines"][least]),
-            100.0 * (row["latency"] / row["more_tries"] - 1.0),
+            100.0 * (row["latency"] / row["annealed"] - 1.0),
             row["latency"] / row["bound"],
         )
-        where = "+".join(map(str, row["workers"])), row["links"]
-        groups.setdefault(where, []).append(gains)
-        lines.append([row["model"], *where, f"{1e3 * row['latency']:.1f}", least, row["method"],
-                      *(_number(gain, 1) for gain in gains[:3]), f"{gains[3]:.2f}",
+        team_name, links = "+".join(map(str, row["workers"])), row["links"]
+        groups[team_name, links].append(gains)
+        groups["all", links].append(gains)
+        if len(set(row["workers"])) > 1:
+            groups["of several speeds", links].append(gains)
+        lines.append([row["model"], team_name, links, f"{1e3 * row['latency']:.1f}", least,
+                      row["method"], *(_number(gain, 1) for gain in gains[:3]), f"{gains[3]:.2f}",
                       f"{1e3 * row['seconds']:.0f}"])  # fmt: skip
     head = ["", "workers", "links", "ms", "best baseline", "by", "% below single",
-            "% below best", "% above more tries", "x bound", "ms to plan"]  # fmt: skip
+            "% below best", "% above annealing", "x bound", "ms to plan"]  # fmt: skip
     print(text_table(head, lines))
     print("\nmedians")
     medians = [
-        ["+".join(where[:1]), where[1],
-         *(_number(float(np.median([g[i] for g in gains])), 2) for i in range(4)),
+        [*where, *(_number(float(np.median([g[i] for g in gains])), 2) for i in range(4)),
          f"{max(g[0] for g in gains):.1f}", f"{sum(g[1] < 0.05 for g in gains)}/{len(gains)}"]
         for where, gains in groups.items()
     ]  # fmt: skip
-    print(text_table(["workers", "links", "% below single", "% below best", "% above more tries",
+    print(text_table(["workers", "links", "% below single", "% below best", "% above annealing",
                       "x bound", "best % below single", "ties with best"], medians))  # fmt: skip
 
 
@@ -211,17 +239,44 @@ def _number(value: float, digits: int) -> str:
     return "-" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def large(rounds: int) -> Spread:
-    """Seconds of a graph of some 3000 operators on four workers."""
-    graph = residual(3000)
-    asked = graph, team((1, 1, 2, 4)), LINKS["1 Gbit/s"]
-    spent = []
+#: Seconds of a schedule in a new process, the first one and the one after it.
+_APART = """
+import sys, time
+{without}
+from parallel import LINKS, NAMES, load_model, normalise, schedule, team, zoo
+asked = load_model(normalise(zoo.build("inception_v1"))), team((1, 1, 1, 1)), LINKS["1 Gbit/s"]
+for _ in range(2):
+    start = time.perf_counter()
+    schedule(*asked)
+    print(time.perf_counter() - start)
+"""
+
+
+def planning(rounds: int) -> dict[str, Spread]:
+    """Seconds that planning takes."""
+    asked = load_model(normalise(zoo.build("inception_v1"))), team((1,) * 4), LINKS["1 Gbit/s"]
+    large = residual(3000), team((1, 1, 2, 4)), LINKS["1 Gbit/s"]
+    schedule(*asked)
+    schedule(*large)
+    spent: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
-        start = time.perf_counter()
-        schedule(*asked)
-        spent.append(time.perf_counter() - start)
-    print(f"\n{len(graph.operators)} operators: {Spread.of(spent)} s")
-    return Spread.of(spent)
+        for name, question in (("again", asked), ("large", large)):
+            start = time.perf_counter()
+            schedule(*question)
+            spent[name].append(time.perf_counter() - start)
+    for name, without in (("first", ""), ("without numba", "sys.modules['numba'] = None")):
+        for _ in range(1 if without else rounds):
+            took = subprocess.run(
+                [sys.executable, "-c", _APART.format(without=without)], check=True, text=True,
+                capture_output=True, cwd=Path(__file__).parent,
+            ).stdout.split()  # fmt: skip
+            spent[name].append(float(took[1 if without else 0]))
+    found = {name: Spread.of(times) for name, times in spent.items()}
+    print("\nseconds to plan inception_v1 for 1+1+1+1: "
+          f"again {found['again']}; first in a process {found['first']}; without numba "
+          f"{found['without numba']}\n{len(large[0].operators)} operators for 1+1+2+4: "
+          f"{found['large']}")  # fmt: skip
+    return found
 
 
 def main() -> None:
@@ -231,7 +286,8 @@ def main() -> None:
     add("--models", nargs="+", default=[*NAMES], choices=NAMES, metavar="NAME",
         help="of the zoo (all)")  # fmt: skip
     add("--cases", type=int, default=10_000, help="drawn at random (10000)")
-    add("--longer", action="store_true", help="also with 10 000 tries of the local search")
+    add("--annealing", type=float, default=5.0, metavar="S",
+        help="seconds of annealing to compare with on 1 Gbit/s, 0 for none (5)")  # fmt: skip
     args = parser.parse_args()
     cases = 200 if args.quick else args.cases
     found = machine("scipy")
@@ -250,11 +306,13 @@ def main() -> None:
         for speeds in TEAMS:
             for links in LINKS:
                 progress(f"{name} {speeds} {links}")
-                cells.append(cell(name, speeds, links, longer=args.longer))
+                cells.append(cell(name, speeds, links, 0.5 if args.quick else args.annealing))
     print_cells(cells)
-    spent = large(2 if args.quick else 5)
+    spent = planning(2 if args.quick else 9)
     if args.json:
-        write_json(args.json, {"machine": found, "random": tally, "cells": cells, "large": spent})
+        write_json(
+            args.json, {"machine": found, "random": tally, "cells": cells, "planning": spent}
+        )
 
 
 if __name__ == "__main__":

@@ -21,11 +21,14 @@ from dds.parallel.workers import Worker, WorkerLinks
 
 __all__ = ["Schedule", "Task", "Transfer", "baselines", "schedule"]
 
-#: Tries of the local search: fewer on large graphs, where each takes longer.
-_TRIES, _LEAST_TRIES, _WORK = 1000, 150, 40_000
-_SEED, _HEAT = 20_261, 0.05
-#: Of few operators it starts several times, and accepts more.
-_FEW_TURNS, _FEW_TRIES, _FEW_HEAT = 8, 2000, 0.5
+#: Tries of the local search: fewer on large graphs and teams, where each takes longer.
+_MOST_TRIES, _LEAST_TRIES, _WORK = 2000, 150, 180_000
+#: From how many plans it joins runs before it goes on from the best.
+_STARTS = 2
+#: How much worse a plan may get, and of 24 tries how many go to the order.
+_SEED, _HEAT, _ORDERS = 20_261, 0.003, 1
+#: Of few operators it starts several times, accepts more, and looks more for an order.
+_FEW_TURNS, _FEW_TRIES, _FEW_HEAT, _FEW_ORDERS = 8, 2000, 0.5, 5
 #: The exact search is for models of few operators and these many workers.
 _MOST_WORKERS = 4
 
@@ -108,26 +111,33 @@ def schedule(
     """
     if tries is not None and tries < 0:
         raise InvalidInput(f"tries is {tries}; need a number >= 0")
-    from dds.parallel.search_kernel import improve
+    from dds.parallel.search_kernel import improve, join_runs
 
     few = len(graph.operators) <= MOST_OPERATORS
     tables = tables_of(graph, workers, links, slices=slices, fused=not few)
     scratch = Scratch.of(tables)
     plans = {**baseline_plans(tables), "labels": label_plan(tables, graph, fused=not few)}
     ends = {name: end_of(tables, scratch, plan) for name, plan in plans.items()}
-    name = min(ends, key=lambda each: ends[each])
+    first, *others = sorted(plans, key=lambda each: ends[each])
+    best, end, method = plans[first], ends[first], first
     if tries is None:
-        most = _WORK * 4 // max(tables.units, 1) // len(workers)
-        tries = _FEW_TRIES if few else min(_TRIES, max(_LEAST_TRIES, most))
-    best, end = plans[name], ends[name]
-    for turn in range(_FEW_TURNS if few else 1):
+        most = _WORK // max(tables.units * len(workers), 1)
+        tries = _FEW_TRIES if few else min(_MOST_TRIES, max(_LEAST_TRIES, most))
+    for name in (first, *others[: _STARTS - 1]) if tries and slices else ():
         plan = plans[name].copy()
-        heat = _FEW_HEAT if few else _HEAT
-        reached = improve(tables, scratch, plan, tries, _SEED + turn, heat)
+        reached = join_runs(tables, scratch, plan)
         if reached < end:
-            best, end = plan, reached
+            best, end, method = plan, reached, "local search"
+    start = best
+    for turn in range(_FEW_TURNS if few else 1):
+        plan = start.copy()
+        heat, orders = (_FEW_HEAT, _FEW_ORDERS) if few else (_HEAT, _ORDERS)
+        room = plan.copy(), plan.copy()
+        reached = improve(tables, scratch, plan, *room, tries, _SEED + turn, heat, orders)
+        if reached < end:
+            best, end, method = plan, reached, "local search"
     units = structure_of(graph, fused=not few).units
-    found = schedule_of(tables, units, best, name if end == ends[name] else "local search")
+    found = schedule_of(tables, units, best, method)
     if search_exactly and few and len(workers) <= _MOST_WORKERS:
         return _settled(tables, found, exact(tables, found.latency))
     return found

@@ -16,7 +16,7 @@ from typing import Any
 
 from dds.compiled import njit
 
-__all__ = ["improve", "timeline"]
+__all__ = ["improve", "join_runs", "timeline"]
 
 #: No part of a tensor; all of it; else the axis of an interval.
 NONE, ALL = -2, -1
@@ -25,26 +25,49 @@ ROWS = 2
 
 
 @njit
-def _need(tables: Any, e: int, kind: int, low: int, high: int) -> tuple[int, int, int]:
-    """(axis, first, stop) of what a slice of a kind reads by edge e."""
-    if kind == 0 or tables.edge_axis[e, kind - 1] < 0:
-        return ALL, 0, 0
-    base, step = tables.edge_at[e, kind - 1], tables.align[kind]
-    first = tables.edge_low[base + (low + step - 1) // step]
-    stop = tables.edge_high[base + (high + step - 1) // step]
-    return (tables.edge_axis[e, kind - 1] if first < stop else NONE), first, stop
+def _read(tables: Any, scratch: Any, v: int, k: int, kind: int, head: int) -> bool:
+    """Note what worker k reads and spends to compute what it does of unit v, in a run from head on.
 
-
-@njit
-def _lasts(tables: Any, v: int, kind: int, k: int, low: int, high: int) -> float:
-    """Seconds of a slice of unit v on worker k, its overhead left out."""
+    Returns whether units of the run read from one another what slices of rows can give.
+    """
+    made, hull, wanted = scratch.made, scratch.hull, scratch.wanted
+    low, high = made[v, k, 0], made[v, k, 1]
     whole = tables.whole[v, k]
-    if kind == 0 or whole == 0.0:
-        return float(whole)
-    base, step = tables.at[v, kind - 1], tables.align[kind]
-    done = tables.until_there[base + (high + step - 1) // step, k]
-    left = tables.before[base + (low + step - 1) // step, k]
-    return float(max(done - left, 0.0) + tables.thin[v, kind - 1, k])
+    below = above = 0
+    if kind > 0:
+        step = tables.align[kind]
+        below, above = (low + step - 1) // step, (high + step - 1) // step
+        if whole > 0.0:
+            base = tables.at[v, kind - 1]
+            whole = tables.until_there[base + above, k] - tables.before[base + below, k]
+            whole = max(whole, 0.0) + tables.thin[v, kind - 1, k]
+    scratch.lasts[v, k] = whole
+    for e in range(tables.start[v], tables.start[v + 1]):
+        axis, first, stop = ALL, 0, 0
+        if kind > 0 and tables.edge_axis[e, kind - 1] >= 0:
+            base = tables.edge_at[e, kind - 1]
+            first, stop = tables.edge_low[base + below], tables.edge_high[base + above]
+            axis = tables.edge_axis[e, kind - 1] if first < stop else NONE
+        t = tables.reads[e]
+        u = tables.producer[t]
+        inside = u >= head and u < v
+        wanted[e, k] = axis != NONE and not inside
+        if axis == NONE:
+            continue
+        if inside:
+            if axis != ROWS:
+                return False
+            if made[u, k, 0] >= 0:
+                first, stop = min(made[u, k, 0], first), max(made[u, k, 1], stop)
+            made[u, k, 0], made[u, k, 1] = first, stop
+        elif hull[t, k, 0] == NONE:
+            hull[t, k, 0], hull[t, k, 1], hull[t, k, 2] = axis, first, stop
+        elif hull[t, k, 0] != axis:
+            hull[t, k, 0] = ALL
+        elif axis != ALL:
+            hull[t, k, 1] = min(hull[t, k, 1], first)
+            hull[t, k, 2] = max(hull[t, k, 2], stop)
+    return True
 
 
 @njit
@@ -54,60 +77,36 @@ def _regions(tables: Any, scratch: Any, plan: Any) -> bool:
     Of a tensor that is the least interval that holds all that its readers there need.  Returns
     whether the plan's runs can be sliced as they stand.
     """
-    made, hull = scratch.made, scratch.hull
+    made, hull, extent, until = scratch.made, scratch.hull, tables.extent, tables.until
     kind, cut, joined = plan.kind, plan.cut, plan.joined
     workers, units = tables.rates.shape[0], kind.shape[0]
-    for t in range(hull.shape[0]):
-        for k in range(workers):
-            hull[t, k, 0] = NONE
-    for v in range(units):
-        for k in range(workers):
-            made[v, k, 0] = made[v, k, 1] = -1
+    hull[:, :, 0] = NONE
+    made[:] = -1
+    scratch.lasts[:] = 0.0
+    scratch.wanted[:] = False
     head = end = units
     for v in range(units - 1, -1, -1):
         if v < head:
             head = end = v
             while joined[head]:
                 head -= 1
+        handed = v == end or until[v] > end
         if head < end:
             if kind[v] != ROWS:
                 return False
-            if v < end and tables.until[v] > end:
-                if tables.extent[v, 1] != tables.extent[end, 1]:
+            if handed and v < end:
+                if extent[v, 1] != extent[end, 1]:
                     return False
                 for k in range(workers + 1):
                     cut[v, k] = cut[end, k]
         for k in range(workers):
-            low, high = made[v, k, 0], made[v, k, 1]
-            if v == end or tables.until[v] > end:
-                first, stop = cut[v, k], cut[v, k + 1]
-                if first < stop:
-                    low = first if low < 0 else min(low, first)
-                    high = max(high, stop)
-                made[v, k, 0], made[v, k, 1] = low, high
-            if low < 0:
-                continue
-            for e in range(tables.start[v], tables.start[v + 1]):
-                axis, first, stop = _need(tables, e, kind[v], low, high)
-                if axis == NONE:
-                    continue
-                t = tables.reads[e]
-                u = tables.producer[t]
-                if u >= head and u < v:
-                    if axis != ROWS:
-                        return False
-                    if made[u, k, 0] < 0:
-                        made[u, k, 0], made[u, k, 1] = first, stop
-                    else:
-                        made[u, k, 0] = min(made[u, k, 0], first)
-                        made[u, k, 1] = max(made[u, k, 1], stop)
-                elif hull[t, k, 0] == NONE:
-                    hull[t, k, 0], hull[t, k, 1], hull[t, k, 2] = axis, first, stop
-                elif hull[t, k, 0] != axis:
-                    hull[t, k, 0] = ALL
-                elif axis != ALL:
-                    hull[t, k, 1] = min(hull[t, k, 1], first)
-                    hull[t, k, 2] = max(hull[t, k, 2], stop)
+            first, stop = cut[v, k], cut[v, k + 1]
+            if handed and first < stop:
+                if made[v, k, 0] >= 0:
+                    first, stop = min(made[v, k, 0], first), max(made[v, k, 1], stop)
+                made[v, k, 0], made[v, k, 1] = first, stop
+            if made[v, k, 0] >= 0 and not _read(tables, scratch, v, k, kind[v], head):
+                return False
     return True
 
 
@@ -143,14 +142,18 @@ def _keep(busy: Any, used: Any, way: int, at: float, end: float) -> None:
 
 
 @njit
-def _fetch(tables: Any, scratch: Any, plan: Any, t: int, k: int, log: Any) -> float:
-    """When worker k has what it needs of tensor t; sends it.  inf: it is not made yet."""
-    finish, hull, busy, used = scratch.finish, scratch.hull, scratch.busy, scratch.used
-    u = tables.producer[t]
-    kind, cut = plan.kind[u], plan.cut[u]
+def _fetch(
+    t: int, k: int, u: int, kind: int, size: float, dims: Any, rates: Any, message: float,
+    shared: bool, cut: Any, finish: Any, hull: Any, busy: Any, used: Any, log: Any,
+) -> float:  # fmt: skip
+    """When worker k has what it needs of tensor t, of unit u; sends it.  inf: it is not made yet.
+
+    Takes arrays one by one: of tuples of arrays, numba would count references at every call.
+    """
+    workers = rates.shape[0]
     there = 0.0
-    for j in range(tables.rates.shape[0]):
-        first, stop = cut[j], cut[j + 1]
+    for j in range(workers):
+        first, stop = cut[u, j], cut[u, j + 1]
         if first == stop:
             continue
         axis, low, high = hull[t, k, 0], hull[t, k, 1], hull[t, k, 2]
@@ -165,11 +168,11 @@ def _fetch(tables: Any, scratch: Any, plan: Any, t: int, k: int, log: Any) -> fl
         if end < 0.0:
             return float("inf")
         if j != k:
-            amount = tables.size[t]
+            amount = size
             if axis != ALL:
-                amount *= (high - low) / tables.dims[t, axis]
-            last = tables.message + amount / tables.rates[j, k]
-            out, into = (0, 0) if tables.shared else (j, tables.rates.shape[0] + k)
+                amount *= (high - low) / dims[t, axis]
+            last = message + amount / rates[j, k]
+            out, into = (0, 0) if shared else (j, workers + k)
             at = _gap(busy, used, out, into, end, last)
             end = at + last
             _keep(busy, used, out, at, end)
@@ -177,9 +180,9 @@ def _fetch(tables: Any, scratch: Any, plan: Any, t: int, k: int, log: Any) -> fl
                 _keep(busy, used, into, at, end)
             if log.shape[0] > 0:
                 log[0, 0] += 1
-                row = log[int(log[0, 0])]
-                row[0], row[1], row[2], row[3] = t, j, k, axis
-                row[4], row[5], row[6], row[7] = low, high, at, end
+                row = int(log[0, 0])
+                log[row, 0], log[row, 1], log[row, 2], log[row, 3] = t, j, k, axis
+                log[row, 4], log[row, 5], log[row, 6], log[row, 7] = low, high, at, end
         there = max(there, end)
     return there
 
@@ -193,19 +196,19 @@ def timeline(tables: Any, scratch: Any, plan: Any, limit: float, log: Any) -> fl
     (tensor, from, to, axis, low, high, start, end) from row 1 on, their number in log[0, 0]; or an
     array without rows.
     """
-    workers = tables.rates.shape[0]
-    kind, joined, order = plan.kind, plan.joined, plan.order
-    finish, free, arrival, made = scratch.finish, scratch.free, scratch.arrival, scratch.made
     if not _regions(tables, scratch, plan):
         return float("inf")
-    for k in range(workers):
-        free[k] = 0.0
-        for t in range(arrival.shape[0]):
-            arrival[t, k] = -1.0
-        for v in range(finish.shape[0]):
-            finish[v, k] = -1.0
-    for way in range(scratch.used.shape[0]):
-        scratch.used[way] = 0
+    kind, cut, joined, order = plan.kind, plan.cut, plan.joined, plan.order
+    start, reads, producer, size = tables.start, tables.reads, tables.producer, tables.size
+    dims, rates, overhead = tables.dims, tables.rates, tables.overhead
+    message, shared = tables.message, tables.shared
+    begin, finish, free, arrival = scratch.begin, scratch.finish, scratch.free, scratch.arrival
+    lasts, wanted, hull = scratch.lasts, scratch.wanted, scratch.hull
+    busy, used = scratch.busy, scratch.used
+    free[:] = 0.0
+    arrival[:] = -1.0
+    finish[:] = -1.0
+    used[:] = 0
     for i in range(order.shape[0]):
         head = order[i]
         if joined[head]:
@@ -213,26 +216,31 @@ def timeline(tables: Any, scratch: Any, plan: Any, limit: float, log: Any) -> fl
         end = head
         while end + 1 < order.shape[0] and joined[end + 1]:
             end += 1
-        for k in range(workers):
-            if plan.cut[end, k] == plan.cut[end, k + 1]:
+        for k in range(rates.shape[0]):
+            if cut[end, k] == cut[end, k + 1]:
                 continue
             ready, last = free[k], 0.0
             for v in range(head, end + 1):
-                low, high = made[v, k, 0], made[v, k, 1]
-                if low < 0:
-                    continue
-                last += _lasts(tables, v, kind[v], k, low, high)
-                for e in range(tables.start[v], tables.start[v + 1]):
-                    t = tables.reads[e]
-                    if head <= tables.producer[t] < v:
+                last += lasts[v, k]
+                for e in range(start[v], start[v + 1]):
+                    if not wanted[e, k]:
                         continue
-                    if _need(tables, e, kind[v], low, high)[0] != NONE:
-                        if arrival[t, k] < 0.0:
-                            arrival[t, k] = _fetch(tables, scratch, plan, t, k, log)
-                        ready = max(ready, arrival[t, k])
+                    t = reads[e]
+                    if arrival[t, k] < 0.0:
+                        u = producer[t]
+                        here = hull[t, k, 0] == kind[u] and cut[u, k] <= hull[t, k, 1]
+                        here = here and hull[t, k, 2] <= cut[u, k + 1]
+                        if here and finish[u, k] >= 0.0:
+                            arrival[t, k] = finish[u, k]
+                        else:
+                            arrival[t, k] = _fetch(
+                                t, k, u, kind[u], size[t], dims, rates, message, shared, cut,
+                                finish, hull, busy, used, log,
+                            )  # fmt: skip
+                    ready = max(ready, arrival[t, k])
             if kind[end] != 0 and last > 0.0:
-                last += tables.overhead[k]
-            scratch.begin[head, k] = ready
+                last += overhead[k]
+            begin[head, k] = ready
             free[k] = ready + last
             for v in range(head, end + 1):
                 finish[v, k] = free[k]
@@ -318,20 +326,43 @@ def _shift(tables: Any, plan: Any, first: int, stop: int, k: int, by: int) -> No
 
 
 @njit
-def improve(tables: Any, scratch: Any, plan: Any, tries: int, seed: int, heat: float) -> float:
+def join_runs(tables: Any, scratch: Any, plan: Any) -> float:
+    """Join each unit with the run in front of it, or part them, if that helps; returns the end, s.
+
+    One pass from front to back; changes the plan.
+    """
+    joined, cut = plan.joined, plan.cut
+    no_log = scratch.finish[:0]
+    best = timeline(tables, scratch, plan, float("inf"), no_log)
+    kept = cut.copy()
+    for v in range(2, joined.shape[0] - 1):
+        if plan.kind[v] != ROWS or plan.kind[v - 1] != ROWS:
+            continue
+        joined[v] = 1 - joined[v]
+        end = timeline(tables, scratch, plan, best, no_log)
+        if end < best:
+            best = end
+            kept[:] = cut
+        else:
+            joined[v] = 1 - joined[v]
+            cut[:] = kept
+    return best
+
+
+@njit
+def improve(
+    tables: Any, scratch: Any, plan: Any, kept: Any, least: Any, tries: int, seed: int,
+    heat: float, orders: int,
+) -> float:  # fmt: skip
     """Local search from a plan, which becomes the best one met; returns when it ends, s.
 
     Each try gives a unit or several in a row another layout, moves a border between two workers,
-    joins or parts runs, or moves a unit in the order.  What is up to a fraction `heat` worse is
-    still accepted at first, and nothing worse at the end.
+    joins or parts runs, or, `orders` of 24 times, moves a unit in the order.  What is up to a
+    fraction `heat` worse is still accepted at first, and nothing worse at the end.  kept, least:
+    copies of the plan, room for the search.
     """
-    count = plan.kind.shape[0]
-    workers = tables.rates.shape[0]
+    count, workers = plan.kind.shape[0], tables.rates.shape[0]
     no_log = scratch.finish[:0]
-    best_kind, best_cut = plan.kind.copy(), plan.cut.copy()
-    best_joined, best_order = plan.joined.copy(), plan.order.copy()
-    kept_kind, kept_cut = plan.kind.copy(), plan.cut.copy()
-    kept_joined, kept_order = plan.joined.copy(), plan.order.copy()
     best = now = timeline(tables, scratch, plan, float("inf"), no_log)
     layouts = tables.kinds.shape[0]
     state = seed
@@ -341,16 +372,16 @@ def improve(tables: Any, scratch: Any, plan: Any, tries: int, seed: int, heat: f
             state = state * 48271 % 2147483647
             draws[d] = state >> 4
         i = 1 + draws[0] % (count - 2)
-        choice = draws[1] % 24
+        choice = draws[1] % 24 - orders
         stop = min(count - 1, i + (1 + draws[3] % 8 if draws[3] % 3 else count // 4))
-        if choice < 4:
+        if choice < 0:
             spread = 1 + draws[3] % max(2, min(count // 2, 24))
             _move_in_order(tables, plan.order, i, spread if draws[2] % 2 == 0 else -spread)
-        elif choice < 8:
+        elif choice < 3:
             _relayout(tables, plan, i, i + 1, draws[2] % layouts)
-        elif choice < 11:
+        elif choice < 6:
             _relayout(tables, plan, i, stop, draws[2] % layouts)
-        elif choice < 14:  # what follows or precedes a change of layout joins the other side
+        elif choice < 12:  # what follows or precedes a change of layout joins the other side
             p = i
             while p < count - 2 and _alike(plan, p - 1, p):
                 p += 1
@@ -360,36 +391,34 @@ def improve(tables: Any, scratch: Any, plan: Any, tries: int, seed: int, heat: f
             else:
                 for v in range(p - 1, max(0, p - 2 - draws[3] % 8), -1):
                     _copy_layout(tables, plan, p, v)
-        elif choice < 20:
+        elif choice < 18:
             if workers > 1:
                 by = 1 + draws[3] // 8 % 2
-                _shift(
-                    tables,
-                    plan,
-                    i,
-                    stop,
-                    draws[2] // 2 % (workers - 1),
-                    by if draws[2] % 2 else -by,
-                )
-        else:
-            for v in range(max(i, 2), stop if choice == 23 else i + 1):
-                plan.joined[v] = 1 - plan.joined[v] if choice < 23 else draws[2] % 2
+                by = by if draws[2] % 2 else -by
+                _shift(tables, plan, i, stop, draws[2] // 2 % (workers - 1), by)
+        elif i > 1:
+            plan.joined[i] = 1 - plan.joined[i]
         allowed = now * (1.0 + heat * (1.0 - step / tries) ** 2)
         end = timeline(tables, scratch, plan, allowed, no_log)
         if end <= allowed:
             now = end
-            kept_kind[:], kept_cut[:] = plan.kind, plan.cut
-            kept_joined[:], kept_order[:] = plan.joined, plan.order
+            _put(kept, plan)
             if end < best:
                 best = end
-                best_kind[:], best_cut[:] = plan.kind, plan.cut
-                best_joined[:], best_order[:] = plan.joined, plan.order
+                _put(least, plan)
         else:
-            plan.kind[:], plan.cut[:] = kept_kind, kept_cut
-            plan.joined[:], plan.order[:] = kept_joined, kept_order
-    plan.kind[:], plan.cut[:] = best_kind, best_cut
-    plan.joined[:], plan.order[:] = best_joined, best_order
+            _put(plan, kept)
+    _put(plan, least)
     return best
+
+
+@njit
+def _put(target: Any, source: Any) -> None:
+    """Overwrite a plan."""
+    target.kind[:] = source.kind
+    target.cut[:] = source.cut
+    target.joined[:] = source.joined
+    target.order[:] = source.order
 
 
 @njit

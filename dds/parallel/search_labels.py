@@ -25,7 +25,11 @@ from dds.parallel.tiles import blocks
 __all__ = ["label_plan"]
 
 #: Labels kept per layout and position.
-_KEPT = 3
+KEPT = 3
+#: Labels kept per position.
+MOST = 30
+#: No part of a tensor; all of it; else the axis of an interval.
+NONE, ALL = -2, -1
 
 
 def label_plan(tables: Tables, graph: ModelGraph, *, fused: bool) -> Plan:
@@ -36,154 +40,197 @@ def label_plan(tables: Tables, graph: ModelGraph, *, fused: bool) -> Plan:
     chosen = np.zeros(len(ends) - 1, np.int64)
     fallback = tables.cost[:, : tables.workers].max(axis=2)[1:-1].sum(axis=0).argmin()
     layout = np.zeros(tables.units, np.int64)
-    _labels(tables, ends, int(fallback), _KEPT, layout, chosen)
+    _labels(tables, ends, int(fallback), layout, chosen)
     return plan_of(tables, layout, np.arange(tables.units))
 
 
 @njit
-def _part(tables: Any, t: int, before: int, e: int, lay: int, j: int, k: int) -> float:
-    """Bytes of tensor t that worker k needs for edge e and worker j has, in these layouts."""
-    u = tables.producer[t]
-    axis = tables.need_axis[e, lay, k]
-    kind = tables.kinds[before]
-    if axis == -2 or tables.cost[u, before, j] < 0.0:
-        return -1.0
-    if kind == 0 and axis == -1:
-        return float(tables.size[t])
-    low, high = tables.need[e, lay, k, 0], tables.need[e, lay, k, 1]
-    if kind != 0:
-        first, last = tables.cut[u, before, j], tables.cut[u, before, j + 1]
-        low, high = (max(low, first), min(high, last)) if axis == kind else (first, last)
-        axis = kind
-    if low >= high:
-        return -1.0
-    return float(tables.size[t] * (high - low) / tables.dims[t, axis])
-
-
-@njit
 def _send(
-    tables: Any, t: int, before: int, e: int, lay: int, out: Any, into: Any, waits: Any
-) -> None:
-    """Add the seconds that each way is busy, and who waits for whom."""
-    workers = tables.rates.shape[0]
+    e: int, lay: int, u: int, before: int, kind: int, size: float, dims: Any, need_axis: Any,
+    need: Any, cut: Any, rates: Any, message: float, out: Any, into: Any, waits: Any,
+) -> None:  # fmt: skip
+    """Add the seconds that each way is busy with what edge e needs of unit u, and who waits.
+
+    lay, before: layouts of edge and unit, the latter of a kind; size, dims: of the tensor.  Takes
+    arrays one by one: of tuples of arrays, numba would count references at every call.
+    """
+    workers = rates.shape[0]
     for k in range(workers):
+        axis = need_axis[e, lay, k]
+        if axis == NONE:
+            continue
         for j in range(workers):
-            if j != k:
-                amount = _part(tables, t, before, e, lay, j, k)
-                if amount >= 0.0:
-                    last = tables.message + amount / tables.rates[j, k]
-                    out[j] += last
-                    into[k] += last
-                    waits[k, j] = True
+            first, last = cut[u, before, j], cut[u, before, j + 1]
+            if j == k or first == last:
+                continue
+            amount = size
+            if kind != 0 or axis != ALL:
+                low, high, along = need[e, lay, k, 0], need[e, lay, k, 1], axis
+                if kind != 0:
+                    if axis == kind:
+                        first, last = max(low, first), min(high, last)
+                    low, high, along = first, last, kind
+                    if low >= high:
+                        continue
+                amount *= (high - low) / dims[along]
+            seconds = message + amount / rates[j, k]
+            out[j] += seconds
+            into[k] += seconds
+            waits[k, j] = True
 
 
 @njit
-def _actual(tables: Any, v: int, lay: int, fallback: int) -> int:
-    """The layout of an operator in a block of that layout."""
-    if tables.valid[v, lay]:
+def _actual(valid: Any, v: int, lay: int, fallback: int) -> int:
+    """The layout of a unit in a block of that layout."""
+    if valid[v, lay]:
         return lay
-    return fallback if tables.valid[v, fallback] else 0
+    return fallback if valid[v, fallback] else 0
 
 
 @njit
-def _labels(tables: Any, ends: Any, fallback: int, kept: int, layout: Any, chosen: Any) -> None:
-    """Fill the layout of each operator."""
+def _labels(tables: Any, ends: Any, fallback: int, layout: Any, chosen: Any) -> None:
+    """Fill the layout of each unit."""
     layouts, workers = tables.kinds.shape[0], tables.rates.shape[0]
+    kinds, valid, cost, start = tables.kinds, tables.valid, tables.cost, tables.start
+    reads, producer, size, dims = tables.reads, tables.producer, tables.size, tables.dims
+    need_axis, need, cut = tables.need_axis, tables.need, tables.cut
+    rates, message, shared = tables.rates, tables.message, tables.shared
     steps = ends.shape[0]  # blocks, and the sink
-    width = layouts * kept
-    ready = np.full((width, workers), np.inf)
+    width = layouts * KEPT
+    ready, after = np.full((width, workers), np.inf), np.full((width, workers), np.inf)
     ready[0] = 0.0  # the source: whole on worker 0
     parent = np.full((steps, width), -1, np.int64)
-    out, into = np.zeros(workers), np.zeros(workers)
+    out, into, lasts, now = np.zeros((4, workers))
     waits = np.zeros((workers, workers), np.bool_)
+    latest = np.zeros(width)
+    fresh = np.zeros(reads.shape[0], np.bool_)  # of edges: the first in its block of its tensor
+    seen = np.full(size.shape[0], -1, np.int64)
     for b in range(steps):
         first = ends[b] + 1
-        stop = ends[b + 1] + 1 if b + 1 < steps else tables.valid.shape[0]
-        after = np.full((width, workers), np.inf)
+        stop = ends[b + 1] + 1 if b + 1 < steps else valid.shape[0]
+        for e in range(start[first], start[stop]):
+            fresh[e] = seen[reads[e]] != b
+            seen[reads[e]] = b
+        after[:] = np.inf
         for lay in range(layouts if b + 1 < steps else 1):
             useful = lay < workers
             for v in range(first, stop):
-                useful |= tables.valid[v, lay]
+                useful |= valid[v, lay]
             if not useful:
                 continue
             # Work and halos inside the block, whatever was before.
-            lasts = np.zeros(workers)
+            lasts[:] = 0.0
             out[:] = 0.0
             into[:] = 0.0
+            serial, mixed = 0.0, False  # where layouts change inside, all wait for one another
             for v in range(first, stop):
-                own = _actual(tables, v, lay, fallback)
+                own = _actual(valid, v, lay, fallback)
+                mixed |= own != lay
+                serial += cost[v, own].max()
                 for k in range(workers):
-                    lasts[k] += max(tables.cost[v, own, k], 0.0)
-                for e in range(tables.start[v], tables.start[v + 1]):
-                    u = tables.producer[tables.reads[e]]
-                    if u >= first:
-                        before = _actual(tables, u, lay, fallback)
-                        _send(tables, tables.reads[e], before, e, own, out, into, waits)
-            inside = out.sum() if tables.shared else max(out.max(), into.max())
+                    lasts[k] += max(cost[v, own, k], 0.0)
+                for e in range(start[v], start[v + 1]):
+                    t = reads[e]
+                    if fresh[e] and producer[t] >= first:
+                        before = _actual(valid, producer[t], lay, fallback)
+                        _send(
+                            e, own, producer[t], before, kinds[before], size[t], dims[t],
+                            need_axis, need, cut, rates, message, out, into, waits,
+                        )  # fmt: skip
+            inside = out.sum() if shared else max(out.max(), into.max())
             for previous in range(layouts):
-                if ready[previous * kept, 0] == np.inf:
+                if ready[previous * KEPT, 0] == np.inf:
                     continue
                 out[:] = 0.0
                 into[:] = 0.0
                 waits[:] = False
                 for v in range(first, stop):
-                    own = _actual(tables, v, lay, fallback)
-                    for e in range(tables.start[v], tables.start[v + 1]):
-                        u = tables.producer[tables.reads[e]]
-                        if u < first:
-                            before = _actual(tables, u, previous, fallback) if u > 0 else 0
-                            _send(tables, tables.reads[e], before, e, own, out, into, waits)
+                    own = _actual(valid, v, lay, fallback)
+                    for e in range(start[v], start[v + 1]):
+                        t = reads[e]
+                        if fresh[e] and producer[t] < first:
+                            before = _actual(valid, producer[t], previous, fallback)
+                            before = before if producer[t] > 0 else 0
+                            _send(
+                                e, own, producer[t], before, kinds[before], size[t], dims[t],
+                                need_axis, need, cut, rates, message, out, into, waits,
+                            )  # fmt: skip
                 total = out.sum()
-                for label in range(previous * kept, previous * kept + kept):
+                for label in range(previous * KEPT, previous * KEPT + KEPT):
                     if ready[label, 0] == np.inf:
                         break
-                    now = ready[label].copy()
                     for k in range(workers):
+                        now[k] = ready[label, k]
                         for j in range(workers):
                             if waits[k, j]:
-                                busy = total if tables.shared else max(into[k], out[j])
+                                busy = total if shared else max(into[k], out[j])
                                 now[k] = max(now[k], ready[label, j] + busy)
-                        if lasts[k] > 0.0:
+                        if lasts[k] > 0.0 and not mixed:
                             now[k] += lasts[k] + inside
-                    _admit(after, parent[b], lay * kept, kept, now, label)
-        ready = after
+                    if mixed:
+                        end = 0.0
+                        for k in range(workers):
+                            if lasts[k] > 0.0:
+                                end = max(end, now[k])
+                        for k in range(workers):
+                            if lasts[k] > 0.0:
+                                now[k] = end + serial + inside
+                    _admit(after, parent[b], lay * KEPT, now, label)
+        for label in range(width):
+            latest[label] = after[label].max()
+        if width > MOST:
+            # A gap among those of one layout would end it: they are in no order.
+            limit = np.sort(latest)[MOST - 1]
+            for lay in range(layouts):
+                place = lay * KEPT
+                for label in range(place, place + KEPT):
+                    if latest[label] <= limit and latest[label] < np.inf:
+                        after[place] = after[label]
+                        parent[b, place] = parent[b, label]
+                        place += 1
+                after[place : lay * KEPT + KEPT] = np.inf
+        ready, after = after, ready
     label = 0
-    for k in range(kept):
+    for k in range(KEPT):
         if ready[k, 0] < ready[label, 0]:
             label = k
     for b in range(steps - 1, 0, -1):
         label = parent[b, label]
-        chosen[b - 1] = label // kept
+        chosen[b - 1] = label // KEPT
         for v in range(ends[b - 1] + 1, ends[b] + 1):
-            layout[v] = _actual(tables, v, chosen[b - 1], fallback)
+            layout[v] = _actual(valid, v, chosen[b - 1], fallback)
 
 
 @njit
-def _admit(labels: Any, parent: Any, first: int, kept: int, now: Any, came: int) -> None:
+def _admit(labels: Any, parent: Any, first: int, now: Any, came: int) -> None:
     """Keep a label unless one of the same layout is nowhere later; drop what it makes needless.
 
     Where there are too many, the one whose latest worker is latest goes.
     """
+    workers = now.shape[0]
     count = 0
-    for i in range(first, first + kept):
+    for i in range(first, first + KEPT):
         if labels[i, 0] == np.inf:
             break
-        if (labels[i] <= now).all():
+        earlier, later = True, True
+        for k in range(workers):
+            earlier &= labels[i, k] <= now[k]
+            later &= now[k] <= labels[i, k]
+        if earlier:
             return
-        if not (now <= labels[i]).all():
+        if not later:
             labels[first + count] = labels[i]
             parent[first + count] = parent[i]
             count += 1
     place = first + count
-    if count == kept:
-        for i in range(first, first + kept):
-            if place == first + count or labels[i].max() > labels[place].max():
-                place = i
-        if labels[place].max() <= now.max():
-            place = -1
+    if count == KEPT:
+        latest = now.max()
+        place = -1
+        for i in range(first, first + KEPT):
+            if labels[i].max() > latest:
+                place, latest = i, labels[i].max()
     else:
-        for i in range(place, first + kept):
-            labels[i] = np.inf
+        labels[place : first + KEPT] = np.inf
     if place >= 0:
         labels[place] = now
         parent[place] = came

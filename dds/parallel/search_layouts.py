@@ -31,29 +31,23 @@ def layouts(
     Arrays as in :class:`dds.parallel.search_tables.Tables`; thin: rows or packs of each worker.
     """
     count = whole.shape[1]
-    kinds, shares, even = zip(*_layouts(whole.sum(axis=0), slices), strict=True)
+    listed = [*_layouts(whole.sum(axis=0), slices)]
+    kinds = np.array([kind for kind, _, _ in listed], np.int64)
+    shares = np.array([share for _, share, _ in listed])
+    even = np.array([together for _, _, together in listed])
     cut = np.zeros((len(whole), len(kinds), count + 1), np.int64)
     for lay in range(count):
         cut[:, lay, lay + 1 :] = 1
     works = whole.max(axis=1) > 0.0
     for kind in (1, 2):
-        step = int(ALIGN[kind])
-        sizes = structure.extent[:, kind - 1]
-        for size in np.unique(sizes[sizes > 1]).tolist():
-            alike = sizes == size
-            pace = whole[alike & works].sum(axis=0) / max(int((alike & works).sum()), 1)
-            packs = -(-size // step)
-            for lay in range(count, len(kinds)):
-                if kinds[lay] != kind:
-                    continue
-                share = np.array(shares[lay])
-                if even[lay]:
-                    ends = np.cumsum(_ending_together(packs, pace, overhead, thin, share))
-                else:
-                    ends = (size * np.cumsum(share) / step + 0.5).astype(np.int64)
-                    ends[np.flatnonzero(share)[-1] :] = packs
-                cut[alike, lay, 1:] = np.minimum(ends * step, size)
-    return np.array(kinds, np.int64), cut
+        sizes, group = np.unique(structure.extent[:, kind - 1], return_inverse=True)
+        number = np.bincount(group[works], minlength=len(sizes))
+        pace = sums(group[works], whole[works], len(sizes)) / np.maximum(number, 1)[:, None]
+        lays = np.flatnonzero(kinds == kind)
+        ends = np.zeros((len(sizes), len(lays), count + 1), np.int64)
+        _cut_all(sizes, pace, int(ALIGN[kind]), shares[lays], even[lays], overhead, thin, ends)
+        cut[:, lays] = ends[group]
+    return kinds, cut
 
 
 def sums(place: NDArray[np.int64], seconds: NDArray[np.float64], count: int) -> NDArray[np.float64]:
@@ -62,27 +56,48 @@ def sums(place: NDArray[np.int64], seconds: NDArray[np.float64], count: int) -> 
     return np.ascontiguousarray(np.stack(columns, axis=1))
 
 
-def _ending_together(
-    packs: int, pace: NDArray[np.float64], overhead: NDArray[np.float64],
-    thin: NDArray[np.float64], share: NDArray[np.float64],
-) -> NDArray[np.int64]:  # fmt: skip
-    """How many of so many rows or packs each worker takes for the last one to end early.
+@njit
+def _cut_all(
+    sizes: Any, pace: Any, step: int, shares: Any, even: Any, overhead: Any, thin: Any, cut: Any
+) -> None:
+    """Fill where each layout cuts so many indices, of units of that pace.
 
-    Worker k takes ``e_k (n_k + thin_k) + overhead_k`` for n_k > 0 of them, where e_k is
-    pace_k / packs; if that is 0, the inverse of its share, without overhead.
+    Worker k takes ``e_k (n_k + thin_k) + overhead_k`` for n_k > 0 rows or packs, where e_k is
+    pace_k divided by how many there are; if that is 0, the inverse of its share, no overhead.
     """
-    takes = pace > 0.0
-    each = np.where(takes, pace / packs, 1e-12 / np.maximum(share, 1e-12))
-    fixed = thin + np.where(takes, overhead, 0.0) / each
-    parts = np.zeros(len(pace), np.int64)
-    _share_out(packs, each, fixed, share, parts)
-    return parts
+    workers = shares.shape[1]
+    each, fixed = np.zeros(workers), np.zeros(workers)
+    parts = np.zeros(workers, np.int64)
+    for i in range(sizes.shape[0]):
+        packs = (sizes[i] + step - 1) // step
+        for lay in range(shares.shape[0] if sizes[i] > 1 else 0):
+            for k in range(workers):
+                each[k] = pace[i, k] / packs
+                fixed[k] = thin[k]
+                if each[k] > 0.0:
+                    fixed[k] += overhead[k] / each[k]
+                elif shares[lay, k] > 0.0:
+                    each[k] = 1e-12 / shares[lay, k]
+            if even[lay]:
+                _share_out(packs, each, fixed, shares[lay], parts)
+            before, last = 0.0, 0
+            for k in range(workers):
+                before += shares[lay, k]
+                end = int(sizes[i] * before / step + 0.5)
+                if even[lay]:
+                    end = cut[i, lay, k] // step + parts[k]
+                cut[i, lay, k + 1] = min(end * step, sizes[i])
+                if shares[lay, k] > 0.0:
+                    last = k
+            for k in range(last, workers):
+                cut[i, lay, k + 1] = sizes[i]
 
 
 @njit
 def _share_out(packs: int, each: Any, fixed: Any, share: Any, parts: Any) -> None:
     """Fill parts: in reals that all may end at once, rounded down, the rest where it ends first."""
     workers = each.shape[0]
+    parts[:] = 0
     taking = share > 0.0
     end, slowest = 0.0, 0
     while slowest >= 0:  # the last of the workers for whom nothing is left does not take part

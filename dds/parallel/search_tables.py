@@ -93,6 +93,8 @@ class Scratch(NamedTuple):
     begin: NDArray[np.float64]  # (units, workers) s, of the run that starts with the unit
     finish: NDArray[np.float64]  # -1 where a worker makes nothing of it
     made: NDArray[np.int64]  # (units, workers, 2) what a worker computes of a unit
+    lasts: NDArray[np.float64]  # (units, workers) s of that
+    wanted: NDArray[np.bool_]  # (edges, workers) whether it reads anything from outside its run
     free: NDArray[np.float64]
     hull: NDArray[np.int64]
     arrival: NDArray[np.float64]
@@ -108,6 +110,8 @@ class Scratch(NamedTuple):
             np.zeros((tables.units, workers)),
             np.zeros((tables.units, workers)),
             np.zeros((tables.units, workers, 2), np.int64),
+            np.zeros((tables.units, workers)),
+            np.zeros((len(tables.reads), workers), np.bool_),
             np.zeros(workers),
             np.zeros((tensors, workers, 3), np.int64),
             np.zeros((tensors, workers)),
