@@ -17,10 +17,23 @@
 - ``runner``    the device: kernels paced to a slower device
 - ``slowdown``  how slow, and from which inference on
 - ``link``      the network: calls shaped to a slower link
+- ``parallel``  a model on device and helpers; ``parallel_plan`` loads a schedule everywhere,
+  ``parallel_run`` is one inference
+- ``team``      the helpers that answer; ``team_config`` who they are; ``speeds`` how fast each is
+- ``helped``    what the market is played with then
 - ``results``   what is reported of each strategy
 - ``server``    what an agent needs of a server
-- ``channel``   gRPC; the only file that knows it
+- ``channel``   gRPC to a server
 - ``errors``    what only a client of a running server meets
 - ``flags``     what ``mec-client`` can be told
 - ``cli``       the ``mec-client`` command
+
+A helper of other clients, ``mec-client --helper``:
+
+- ``helper_handlers``  what each call does; ``helper_tenants`` leases, ``helper_programs`` programs
+  and their runs, ``helper_profiling`` how long models take there
+- ``helper_rpc``       gRPC in and out; ``helper_channel`` for its clients and for other helpers
+- ``mailboxes``        parts on their way, at a helper and at the device
+- ``pacing``           engines held back to a slower device, and compared with onnxruntime
+- ``helper_config``, ``helper_cli``  what it is told
 """

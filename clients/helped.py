@@ -27,6 +27,8 @@ __all__ = ["HelpedTiers"]
 
 #: Cuts to schedule beyond those that are best without helpers: each takes tens of ms.
 _MOST = 12
+#: No operator of a server takes less, s.
+_LEAST = 1e-9
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def _spread(costs: Costs, device: NDArray[np.float64]) -> NDArray[np.float64]:
         total = own.sum()
         shares = own / total if total > 0.0 else np.full(len(group), 1.0 / len(group))
         seconds[group] = costs.server[group].sum() * shares
-    return seconds
+    return np.maximum(seconds, _LEAST)
 
 
 def _weights(device: float, link: Link) -> NDArray[np.float64]:

@@ -44,8 +44,10 @@ Tensors = Mapping[str, NDArray[Any]]
 _PATIENCE, _LEAST_PATIENCE = 20.0, 60.0
 #: A device so much slower leaves everything to its helper.
 _IDLE = 1e6
-#: At most so many schedules are worth trying, and each so often.
-_WORTH_TRYING, _TRIES = 4, 5
+#: Schedules are made as if starting a slice cost so many times what was measured, too.
+_DEARER = (3.0, 9.0)
+#: At most so many schedules are tried, and each so often.
+_WORTH_TRYING, _TRIES = 5, 5
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ async def joined(config: AgentConfig, prepared: Prepared, emit: Emit) -> AsyncIt
     if config.helpers is None:
         raise InvalidInput("helpers: none are configured")
     async with Team(config.name, config.helpers, emit) as team:
-        speeds = await measure_speeds(prepared, team.members, emit)
+        speeds = await measure_speeds(
+            prepared, team.members, emit, slices=config.helpers.measure > 0.0
+        )
         slowdown = config.slowdown.first
         yield Crew(team, speeds, config.runtime, slowdown, emit, config.helpers.measure)
 
@@ -210,7 +214,15 @@ class ParallelRunner:
         """The plan that was fastest when it was tried; None if a helper was lost, or was wrong."""
         crew, source = self._crew, self._case.source
         workers = crew.speeds.workers(source.graph, crew.slowdown, members)
-        worth = await asyncio.to_thread(choices, source, workers, crew.team.links(members))
+        teams = [workers]
+        if crew.measure:
+            teams += (
+                crew.speeds.workers(source.graph, crew.slowdown, members, dearer)
+                for dearer in _DEARER
+            )
+        worth = await asyncio.to_thread(choices, source, teams, crew.team.links(members))
+        if not crew.measure:
+            worth = worth[:1]
         best = None
         for choice in worth:
             if best is not None and choice.bringing(members) >= crew.measure:

@@ -119,15 +119,17 @@ class Choice:
         )
 
 
-def choices(source: Source, workers: Sequence[Worker], links: WorkerLinks) -> tuple[Choice, ...]:
-    """Schedules worth trying, the one that promises most first, none twice.
+def choices(
+    source: Source, teams: Sequence[Sequence[Worker]], links: WorkerLinks
+) -> tuple[Choice, ...]:
+    """Schedules worth trying, that of the first team first, none twice.
 
-    The others cut less: operators whole, everything on one worker, everything on the device.
+    teams: the same workers, if slices cost more or less.  At last everything on one worker, and
+    everything on the device.
     """
-    graph = source.graph
+    graph, workers = source.graph, teams[0]
     found = (
-        schedule(graph, workers, links),
-        schedule(graph, workers, links, slices=False),
+        *(schedule(graph, team, links) for team in teams),
         choice_of_one(source, workers, links).schedule,
         schedule(graph, workers[:1], WorkerLinks(math.inf)),
     )

@@ -13,90 +13,109 @@ from clients.config import Emit
 from clients.errors import CallFailed
 from clients.prepare import Prepared
 from clients.team import Member
-from dds.costs import DEVICES, operator_times
 from dds.errors import InvalidInput
+from dds.execution.processes import available_cores
+from dds.execution.slices import measure_slices, seconds_per_operator
 from dds.model.graph import ModelGraph
+from dds.parallel.rewrite import Source
 from dds.parallel.workers import Worker
 from dds.profile.profile import Profile
 from dds.session.profiling import ProfileRequest
 
-__all__ = ["Speeds", "measure_speeds", "spread"]
+__all__ = ["SliceCost", "Speeds", "measure_speeds"]
 
 Seconds = NDArray[np.float64]
 
-#: What a slice costs beyond its share: to start a run of a small model, s; and rows that it seems
-#: to have more, since few of them keep caches and vector units less busy.
-SLICE_OVERHEAD, SLICE_THIN = 1e-4, 0.5
 #: Times to ask a helper that is busy measuring, and the longest pause between two, s.
 _ATTEMPTS, _LONGEST_PAUSE = 5, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SliceCost:
+    """What a slice costs beyond its share, at full speed.
+
+    start: to run a model of it, s; thin: rows, or packs of channels, that it seems to have more.
+    """
+
+    start: float = 1e-4
+    thin: float = 0.5
 
 
 @dataclass(frozen=True)
 class Speeds:
     """Seconds of every operator of one model, at full speed and as told of each worker.
 
-    device: by the name of the operator's first output; helpers: the same, by their addresses.
-    Parts of the model have the same tensors, so they need no measurement of their own.
+    device: by the name of the operator's first output; helpers: the same, by their addresses;
+    slices: what they cost everywhere, times the slowdown.  Parts of the model have the same
+    tensors, so they need no measurement of their own.
     """
 
     device: Mapping[str, float]
     helpers: Mapping[str, Mapping[str, float]]
+    slices: SliceCost = SliceCost()
 
     def workers(
-        self, graph: ModelGraph, slowdown: float, members: Sequence[Member]
+        self, graph: ModelGraph, slowdown: float, members: Sequence[Member], dearer: float = 1.0
     ) -> list[Worker]:
-        """The device, `slowdown` times slower, and these helpers, as workers of a schedule."""
+        """The device, `slowdown` times slower, and these helpers, as workers of a schedule.
+
+        dearer: times what starting a slice was measured to cost; schedules count a start for
+        every run that is sliced, while programs run several as one model.
+        """
+        team = [("device", self.device, slowdown)]
+        for member in members:
+            helper = member.description
+            team.append((helper.name, self.helpers[member.address], helper.slowdown))
         return [
-            _worker(graph, self.device, slowdown, "device"),
-            *(
-                _worker(
-                    graph,
-                    self.helpers[member.address],
-                    member.description.slowdown,
-                    member.description.name,
-                )
-                for member in members
-            ),
+            Worker(
+                np.array([slower * seconds.get(_key(graph, v), 0.0) for v in range(count)]),
+                slower * dearer * self.slices.start,
+                self.slices.thin,
+                name,
+            )
+            for count in (len(graph.operators),)
+            for name, seconds, slower in team
         ]
 
 
-def _worker(graph: ModelGraph, seconds: Mapping[str, float], slowdown: float, name: str) -> Worker:
-    own = [slowdown * seconds.get(_key(graph, v), 0.0) for v in range(len(graph.operators))]
-    return Worker(np.array(own), slowdown * SLICE_OVERHEAD, SLICE_THIN, name)
+async def measure_speeds(
+    prepared: Prepared, members: Sequence[Member], emit: Emit, *, slices: bool
+) -> Speeds:
+    """What device and helpers take; a helper of another platform measures the model itself.
 
-
-def spread(graph: ModelGraph, profile: Profile) -> Seconds:
-    """Seconds per operator; a fused group's are shared out as the roofline would.
-
-    A slice of a group takes its part of each operator's, so none of them may look free.
+    slices: measure some of the model's on the device, for a few seconds.
     """
-    alone = operator_times(graph, DEVICES["edge-core"])
-    fusion = profile.fusion
-    seconds = np.zeros(len(graph.operators))
-    for group, took in zip(fusion.groups, profile.operator_times(fusion.fused(graph)), strict=True):
-        own = alone[list(group)]
-        total = own.sum()
-        seconds[list(group)] = took * (own / total if total > 0.0 else 1.0 / len(group))
-    return seconds
-
-
-async def measure_speeds(prepared: Prepared, members: Sequence[Member], emit: Emit) -> Speeds:
-    """What device and helpers take; a helper of another platform measures the model itself."""
     graph, own = prepared.graph, prepared.profile
-    device = _named(graph, spread(graph, own))
+    timing = seconds_per_operator(graph, own)
+    device = _named(graph, timing)
+    cost = SliceCost()
+    if slices and members:
+        cost = await asyncio.to_thread(_slice_cost, prepared, timing)
+        emit({"event": "slices measured", "start_s": cost.start, "thin": cost.thin})
     helpers: dict[str, Mapping[str, float]] = {}
     for member in members:
         helpers[member.address] = device
         if member.description.platform != own.platform:
             try:
                 measured = await _measured_there(prepared, member)
-                helpers[member.address] = _named(graph, spread(graph, measured))
+                helpers[member.address] = _named(graph, seconds_per_operator(graph, measured))
             except (CallFailed, InvalidInput) as error:
                 emit({"event": "not measured there", "because": str(error)})
                 continue
             emit({"event": "measured there", "known": False, "cpu_s": measured.whole,
                   "platform": measured.platform})  # fmt: skip
-    return Speeds(device, helpers)
+    return Speeds(device, helpers, cost)
+
+
+def _slice_cost(prepared: Prepared, timing: Seconds) -> SliceCost:
+    """Measured on one core of the device; what is usual, where no process can be pinned to one."""
+    source = Source.read(prepared.model, prepared.graph)
+    try:
+        core = min(available_cores())
+        found = measure_slices(source, timing, [core], runtime=prepared.profile.runtime)
+    except InvalidInput:
+        return SliceCost()
+    return SliceCost(found.start, found.thin)
 
 
 async def _measured_there(prepared: Prepared, member: Member) -> Profile:

@@ -40,5 +40,7 @@ class TeamConfig:
             raise InvalidInput("helpers: need at least one address, and none twice")
         if self.bandwidth is not None and not self.bandwidth > 0.0:
             raise InvalidInput(f"helpers' bandwidth is {self.bandwidth!r}; need bytes/s > 0")
+        if self.rtt is not None and not 0.0 <= self.rtt < math.inf:
+            raise InvalidInput(f"helpers' rtt is {self.rtt!r}; need seconds >= 0")
         if not 0.0 <= self.measure < math.inf:
             raise InvalidInput(f"measure_plans is {self.measure!r}; need seconds >= 0")

@@ -308,7 +308,7 @@ def device(start: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
             *("--helpers", ",".join(one.address for one in helpers), "--device-slowdown", "8"),
             # Fast links, so that everybody has something to do.
             *("--helper-bandwidth", "10Gbit/s", "--helper-rtt", "0", "--cache", str(tmp_path)),
-            *("--inferences", str(inferences), *flags),
+            *("--measure-plans", "0", "--inferences", str(inferences), *flags),
         )
 
     return begin
