@@ -7,7 +7,7 @@ into exit code 2, gRPC servers into the status of :attr:`DdsError.status`.
 
 from __future__ import annotations
 
-__all__ = ["DdsError", "Infeasible", "InternalError", "InvalidInput"]
+__all__ = ["DdsError", "Infeasible", "InternalError", "InvalidInput", "first_line"]
 
 
 class DdsError(Exception):
@@ -36,3 +36,13 @@ class InternalError(DdsError):
     """A promise of DDS itself was broken: a defect to report."""
 
     status = "INTERNAL"
+
+
+def first_line(error: Exception) -> str:
+    r"""What an error of somebody else's says, in one line of at most 300 characters.
+
+    >>> first_line(RuntimeError("no such node\nat line 7 of a file of theirs"))
+    'no such node'
+    """
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]

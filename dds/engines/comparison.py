@@ -11,16 +11,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dds.engines.engine import Engine, Executable, TensorSpec
+from dds.engines.engine import Array, Engine, Executable, TensorSpec
 from dds.engines.on_onnxruntime import OnnxRuntime
 from dds.errors import InvalidInput
 from dds.profile.runtime import random_tensor
 
-__all__ = ["TOLERANCE", "Checked", "allowed", "checked", "difference", "random_feeds"]
-
-Array = NDArray[Any]
+__all__ = [
+    "TOLERANCE",
+    "Checked",
+    "allowed",
+    "checked",
+    "compare",
+    "difference",
+    "random_feeds",
+]
 
 #: Largest difference, of a tensor's largest value, that passes: over ten times what float32
 #: engines differ by on the zoo, a tenth of the least that a wrong conversion was seen to make.
@@ -56,6 +61,28 @@ def difference(value: Array, reference: Array) -> float:
         return np.inf
     apart = float(np.abs(ours - theirs).max(initial=0.0))
     return apart / largest if (largest := float(np.abs(theirs).max(initial=0.0))) else apart
+
+
+def compare(
+    engine: str,
+    values: Mapping[str, Array],
+    truth: Mapping[str, Array],
+    tolerance: float = TOLERANCE,
+) -> tuple[dict[str, float], str]:
+    """How far values are from what is true, and in one line which is the first that is too far.
+
+    The :func:`difference` of each tensor of `truth`, in its order; "" where all of them are
+    :func:`allowed`.  engine: whose values these are.
+    """
+    apart = {name: difference(values[name], truth[name]) for name in truth}
+    for name, far in apart.items():
+        limit = allowed(truth[name].dtype, tolerance)
+        if not far <= limit:
+            return apart, (
+                f"{engine} computes {name!r} differently: by {far:.2g} of its largest value, "
+                f"tolerance {limit:.2g}"
+            )
+    return apart, ""
 
 
 def random_feeds(inputs: Sequence[TensorSpec], rng: np.random.Generator) -> dict[str, Array]:
@@ -128,18 +155,14 @@ def checked(
     expected = truth.run(feeds)
     try:
         executable = engine.load(model)
-        found = executable.run(feeds)
     except InvalidInput as error:
         return Checked(truth, reference.name, str(error), {})
-    apart = {name: difference(found[name], expected[name]) for name in expected}
-    limits = {name: allowed(expected[name].dtype, tolerance) for name in apart}
-    wrong = [name for name, far in apart.items() if not far <= limits[name]]
-    if wrong:
+    try:
+        apart, why = compare(engine.name, executable.run(feeds), expected, tolerance)
+    except InvalidInput as error:
+        apart, why = {}, str(error)
+    if why:
         executable.close()
-        why = (
-            f"{engine.name} computes output {wrong[0]!r} differently from {reference.name}: by "
-            f"{apart[wrong[0]]:.2g} of its largest value, tolerance {limits[wrong[0]]:.2g}"
-        )
         return Checked(truth, reference.name, why, apart)
     truth.close()
     return Checked(executable, engine.name, "", apart)

@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 import onnx
 
-from dds.engines.comparison import TOLERANCE, allowed, difference
+from dds.engines.comparison import TOLERANCE, compare
 from dds.engines.engine import Array, Engine
 from dds.engines.on_onnxruntime import OnnxRuntime
 from dds.engines.upgrade import upgrade
@@ -82,15 +82,8 @@ def convert(
         return Conversion(engine.name, model, {}, str(error))
     if names:
         truth = _run(OnnxRuntime(), model, graph, names, feeds)
-    ordered = [*names, *(name for name in truth if name not in names)]
-    differences = {name: difference(found[name], truth[name]) for name in ordered}
-    wrong = [n for n in ordered if not differences[n] <= allowed(truth[n].dtype, tolerance)]
-    refused = (
-        f"{engine.name} computes {wrong[0]!r} differently: by {differences[wrong[0]]:.2g} of its "
-        f"largest value, tolerance {allowed(truth[wrong[0]].dtype, tolerance):.2g}"
-        if wrong
-        else ""
-    )
+    inside = {name: truth[name] for name in names}
+    differences, refused = compare(engine.name, found, inside | truth, tolerance)
     return Conversion(engine.name, ready, differences, refused)
 
 

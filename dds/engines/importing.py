@@ -16,7 +16,7 @@ import onnx
 
 from dds.engines.engine import Array
 from dds.engines.on_onnxruntime import OnnxRuntime
-from dds.errors import InvalidInput
+from dds.errors import InvalidInput, first_line
 from dds.model.shapes import tensor_type
 
 __all__ = ["from_sklearn", "from_torch"]
@@ -52,7 +52,7 @@ def from_torch(module: Any, example_inputs: Sequence[Any]) -> bytes:
             )
         model = program.model_proto
     except Exception as error:  # whatever the module's own code and the exporter raise
-        raise InvalidInput(f"torch.onnx cannot export the module: {_line(error)}") from error
+        raise InvalidInput(f"torch.onnx cannot export the module: {first_line(error)}") from error
     finally:
         module.train(training)
     return _clean(model)
@@ -88,7 +88,7 @@ def from_sklearn(estimator: Any, features: Array) -> bytes:
             target_opset=_OPSET,
         )
     except Exception as error:  # its classes of errors share no narrower base
-        raise InvalidInput(f"skl2onnx cannot convert the estimator: {_line(error)}") from error
+        raise InvalidInput(f"skl2onnx cannot convert the estimator: {first_line(error)}") from error
     return _clean(_with_forms(model, {"features": features}))
 
 
@@ -135,8 +135,3 @@ def _needed(package: str, extra: str) -> Any:
         raise InvalidInput(
             f"this needs the package {package}; pip install 'dds[{extra}]'"
         ) from error
-
-
-def _line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__

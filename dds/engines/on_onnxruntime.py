@@ -6,15 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
-
-from dds.engines.engine import TensorSpec, check_feeds
+from dds.engines.engine import Array, TensorSpec, check_feeds
 from dds.errors import InvalidInput
 from dds.profile.runtime import DEFAULT_RUNTIME, Runtime, open_session, run
 
 __all__ = ["OnnxRuntime"]
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

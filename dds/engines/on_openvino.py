@@ -17,17 +17,14 @@ from typing import Any
 
 import numpy as np
 import openvino
-from numpy.typing import NDArray
 
-from dds.engines.engine import TensorSpec, check_feeds
+from dds.engines.engine import Array, TensorSpec, check_feeds
 from dds.engines.signature import signature
 from dds.errors import InvalidInput
 from dds.model.onnxfile import open_onnx
 from dds.profile.runtime import DEFAULT_RUNTIME, Runtime
 
 __all__ = ["OpenVino", "write"]
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -14,23 +14,21 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from dds.engines.comparison import random_feeds
-from dds.engines.engine import TensorSpec, check_feeds
+from dds.engines.engine import Array, TensorSpec, check_feeds
 from dds.engines.signature import signature
 from dds.engines.torch_node import Node, Run
 from dds.engines.torch_operators import OPERATORS
 from dds.engines.upgrade import upgrade
-from dds.errors import InvalidInput
+from dds.errors import InvalidInput, first_line
 from dds.model.onnxfile import OnnxFile, Weight, open_onnx
 from dds.model.shapes import Forms, infer
 from dds.profile.runtime import DEFAULT_RUNTIME, Runtime
 
 __all__ = ["Steps", "Torch", "steps", "write"]
 
-Array = NDArray[Any]
 Tensor = Any
 
 #: What PyTorch raises on values that do not fit an operator.
@@ -133,7 +131,7 @@ def write(model: bytes, path: Path) -> None:
     try:
         torch.export.save(torch.export.export(_Module(loaded), example, strict=False), path)
     except _FAILURES as error:
-        raise InvalidInput(f"torch cannot export the model: {_line(error)}") from error
+        raise InvalidInput(f"torch cannot export the model: {first_line(error)}") from error
 
 
 class _Module(torch.nn.Module):  # type: ignore[misc]  # torch may not be here
@@ -152,7 +150,7 @@ def _results(step: _Step, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     try:
         made = step.run(*(values[name] if name else None for name in step.reads))
     except _FAILURES as error:
-        raise InvalidInput(f"torch cannot run {step.where}: {_line(error)}") from error
+        raise InvalidInput(f"torch cannot run {step.where}: {first_line(error)}") from error
     several = made if isinstance(made, (tuple, list)) else (made,)
     return {name: value for name, value in zip(step.makes, several, strict=False) if name}
 
@@ -247,8 +245,3 @@ def _trimmed(names: Any) -> tuple[str, ...]:
     while kept and not kept[-1]:
         kept.pop()
     return tuple(kept)
-
-
-def _line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

@@ -20,9 +20,8 @@ class Node:
     """A node while it is loaded.
 
     where: what messages call it; given: its attributes; shape: of its first input, None where it
-    is left open; constants: for each input its tensor
-    where that is known already; present: whether there is such an input; outputs: how many; more:
-    whether any but the first is used.
+    is left open; constants: for each input its tensor where that is known already; present: for
+    each input whether it is there; outputs: how many; more: whether any but the first is used.
     """
 
     where: str

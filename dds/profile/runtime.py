@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dds.errors import InvalidInput
+from dds.errors import InvalidInput, first_line
 from dds.model.graph import ModelGraph
 
 __all__ = [
@@ -140,7 +140,7 @@ def open_session(
             disabled_optimizers=["ConstantFolding"],
         )
     except Exception as error:  # onnxruntime's own classes share no narrower base
-        raise InvalidInput(f"onnxruntime cannot load the model: {_first_line(error)}") from error
+        raise InvalidInput(f"onnxruntime cannot load the model: {first_line(error)}") from error
     # The session borrows the weights; they live as long as it does.
     session.lent_weights = weights
     return session
@@ -161,7 +161,7 @@ def run(
     try:
         values = session.run(names, dict(inputs), options)
     except Exception as error:  # as above
-        raise InvalidInput(f"onnxruntime cannot run the model: {_first_line(error)}") from error
+        raise InvalidInput(f"onnxruntime cannot run the model: {first_line(error)}") from error
     return dict(zip(names, values, strict=True)), clock() - started
 
 
@@ -239,8 +239,3 @@ def _cpu_fields() -> dict[str, str]:
     first = text.split("\n\n", 1)[0]
     pairs = (line.partition(":") for line in first.splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]

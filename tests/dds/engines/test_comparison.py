@@ -69,21 +69,23 @@ def test_open_shapes_and_text_are_not_guessed() -> None:
 
 
 class Off:
-    """An engine whose answers are off by a factor, or that refuses."""
+    """An engine whose answers are off by a factor, or that refuses, perhaps only when it runs."""
 
     name = "off"
 
-    def __init__(self, factor: float = 1.0, refusal: str = "") -> None:
-        self.factor, self.refusal, self.closed = factor, refusal, 0
+    def __init__(self, factor: float = 1.0, refusal: str = "", late: bool = False) -> None:
+        self.factor, self.refusal, self.late, self.closed = factor, refusal, late, 0
 
     def load(self, model: bytes):
-        if self.refusal:
+        if self.refusal and not self.late:
             raise InvalidInput(self.refusal)
         self.loaded = engine("onnxruntime").load(model)
         self.inputs, self.outputs = self.loaded.inputs, self.loaded.outputs
         return self
 
     def run(self, feeds):
+        if self.refusal:
+            raise InvalidInput(self.refusal)
         found = self.loaded.run(feeds)
         return {
             k: v * np.float32(self.factor) if v.dtype.kind == "f" else v for k, v in found.items()
@@ -105,14 +107,17 @@ def test_what_is_wrong_falls_back_and_says_so(factor: float) -> None:
     off = Off(factor)
     loaded = checked(off, ADD)
     assert loaded.engine == "onnxruntime"
-    assert loaded.why.startswith("off computes output 'y' differently from onnxruntime: by ")
+    assert loaded.why.startswith("off computes 'y' differently: by ")
     assert off.closed == 1
     feeds = {"a": np.ones((2, 3), np.float32), "b": np.zeros(3, np.float32)}
     assert loaded.run(feeds)["y"].tolist() == [[1.0] * 3] * 2
 
 
-def test_what_is_refused_falls_back_and_says_so() -> None:
-    loaded = checked(Off(refusal="off has no Add"), ADD)
+@pytest.mark.parametrize("late", [False, True])
+def test_what_is_refused_falls_back_and_says_so(late: bool) -> None:
+    off = Off(refusal="off has no Add", late=late)
+    loaded = checked(off, ADD)
+    assert off.closed == late
     assert (loaded.engine, loaded.why, loaded.differences) == ("onnxruntime", "off has no Add", {})
     assert loaded.inputs[0] == TensorSpec("a", "float32", (2, 3))
     loaded.close()
