@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
@@ -23,7 +24,7 @@ from dds.parallel.schedule import Schedule, schedule
 from dds.parallel.workers import Worker, WorkerLinks
 from dds.profile.measure import measure
 from dds.profile.platform import Platform
-from dds.profile.runtime import DEFAULT_RUNTIME, Runtime
+from dds.profile.runtime import DEFAULT_RUNTIME, Runtime, random_inputs
 
 __all__ = ["MachinePlan", "MachineRun", "on_this_machine", "plan_for_this_machine"]
 
@@ -32,7 +33,9 @@ _REPEATS = 7
 #: Cores used unless told otherwise.
 _MOST_CORES = 4
 #: What starting a slice may cost a schedule, times what it was measured to take.
-_FACTORS = (0.25, 1.0, 4.0)
+_FACTORS = (0.25, 1.0, 3.0, 9.0)
+#: Plays of a trial, after some that touch memory for the first time.
+_WARM, _PLAYS = 3, 7
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +43,9 @@ class MachinePlan:
     """How to run a model on cores of this machine.
 
     model: its ONNX bytes, normalised; graph: of these; schedule, programs: one worker for each
-    core; latency: what an inference is predicted to take, s; costs, links, wake: what was measured
-    (:mod:`dds.execution.slices`); wake: seconds from a call until workers run, and back.
+    core; forecast: what an inference was expected to take before any was played, s; latency: what
+    it took in the trial, s; costs, links, wake: what was measured before (see
+    :mod:`dds.execution.slices`), wake being the seconds from a call until workers run, and back.
     """
 
     model: bytes = field(repr=False)
@@ -49,6 +53,7 @@ class MachinePlan:
     cores: tuple[int, ...]
     schedule: Schedule
     programs: tuple[Program, ...] = field(repr=False)
+    forecast: float
     latency: float
     costs: SliceCosts
     links: WorkerLinks
@@ -62,7 +67,11 @@ def plan_for_this_machine(
     shapes: Mapping[str, Sequence[int]] | None = None,
     runtime: Runtime = DEFAULT_RUNTIME,
 ) -> MachinePlan:
-    """Measure a model and slices of it here, and find its best schedule.
+    """Measure a model and slices of it here, and find the schedule that is fastest here.
+
+    Several are found for slices that cost more or less to start, since a schedule counts a start
+    for every run it slices, while programs run several as one model and pay for the bytes that go
+    in and out.  Each is played a few times, and what counts is what it took.
 
     Arguments and errors are those of :func:`on_this_machine`.
     """
@@ -73,14 +82,22 @@ def plan_for_this_machine(
     profile = measure(whole, graph, platform=Platform(runtime), repeats=_REPEATS)
     costs = measure_slices(source, seconds_per_operator(graph, profile), chosen, runtime=runtime)
     links, wake = measure_links(chosen)
-    candidates = [*_candidates(source, costs, links, len(chosen))]
-    latencies = [
-        forecast(graph, team, partial(costs.seconds, graph, plan), links)
-        for plan, team in candidates
-    ]
-    latency = min(latencies)
-    plan, team = candidates[latencies.index(latency)]
-    return MachinePlan(whole, graph, chosen, plan, team, wake + latency, costs, links, wake)
+    inputs = random_inputs(graph, np.random.default_rng(0))
+    plans: list[MachinePlan] = []
+    for factor in _FACTORS:
+        worker = Worker(costs.timing, overhead=factor * costs.start, thin=costs.thin)
+        found = schedule(graph, [worker] * len(chosen), links)
+        if any(found.tasks == plan.schedule.tasks for plan in plans):
+            continue
+        team = programs(source, found, len(chosen))
+        expected = wake + forecast(graph, team, partial(costs.seconds, graph, found), links)
+        with PinnedWorkers(team, graph, chosen, runtime=runtime) as workers:
+            trial = [workers.run(inputs).seconds for _ in range(_WARM + _PLAYS)][_WARM:]
+        taken = float(np.median(trial))
+        plans.append(
+            MachinePlan(whole, graph, chosen, found, team, expected, taken, costs, links, wake)
+        )
+    return min(plans, key=lambda plan: plan.latency)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,17 +149,3 @@ def _cores(cores: Sequence[int] | None) -> tuple[int, ...]:
     if not cores:
         raise InvalidInput("cores: none given; give at least one")
     return tuple(cores)
-
-
-def _candidates(
-    source: Source, costs: SliceCosts, links: WorkerLinks, count: int
-) -> Iterator[tuple[Schedule, tuple[Program, ...]]]:
-    """Schedules for slices that cost more or less to start, each with its programs.
-
-    A schedule counts a start for every run it slices; programs run several of them as one model,
-    and pay for the bytes that go in and out.  So no single number is right.
-    """
-    for factor in _FACTORS:
-        worker = Worker(costs.timing, overhead=factor * costs.start, thin=costs.thin)
-        plan = schedule(source.graph, [worker] * count, links)
-        yield plan, programs(source, plan, count)

@@ -144,19 +144,20 @@ def measure_links(cores: Sequence[int], *, plays: int = 5) -> tuple[WorkerLinks,
 
     Raises InvalidInput for what :class:`~dds.execution.processes.PinnedWorkers` refuses.
     """
-    taken, wake = {}, np.inf
-    for size in (_SHORT, _LONG):
-        graph, programs = _ping_pong(size)
-        team = programs if len(cores) > 1 else (Program(0, programs[0].inputs, (), ()),)
-        with PinnedWorkers(team, graph, cores[:2]) as workers:
-            feeds = {"x": np.zeros((_TURNS, size), np.uint8)}
-            rounds = [workers.run(feeds) for _ in range(plays + 1)][1:]
-        steps = [float(played.steps[0].sum()) for played in rounds]
-        beyond = [played.seconds - step for played, step in zip(rounds, steps, strict=True)]
-        taken[size] = float(np.quantile(steps, 0.25)) / (2 * _TURNS)
-        wake = min(wake, float(np.quantile(beyond, 0.25)))
-    per_byte = max((taken[_LONG] - taken[_SHORT]) / (_LONG - _SHORT), 1e-12)
-    return WorkerLinks(1.0 / per_byte, taken[_SHORT]), wake
+    graph, programs = _ping_pong()
+    team = programs if len(cores) > 1 else (Program(0, programs[0].inputs, (), ()),)
+    feeds = {t.name: np.zeros(t.shape, np.uint8) for t in graph.tensors}
+    with PinnedWorkers(team, graph, cores[:2]) as workers:
+        rounds = [workers.run(feeds) for _ in range(plays + 1)][1:]
+    beyond = [played.seconds - float(played.steps[0].sum()) for played in rounds]
+    wake = float(np.quantile(beyond, 0.25))
+    if len(cores) < 2:
+        return WorkerLinks(np.inf), wake
+    taken = np.quantile([played.steps[0] for played in rounds], 0.25, axis=0)
+    short, long = float(taken[:-2].sum()) / (2 * _TURNS), float(taken[-2:].sum()) / 2
+    rate = (_LONG - _SHORT) / max(long - short, 1e-9)
+    # Feeding the long message took its time too.
+    return WorkerLinks(rate, short), max(wake - _LONG / rate, 0.0)
 
 
 def non_negative(columns: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -211,17 +212,21 @@ def _side_by_side(
     return ModelGraph((), tuple(tensors), tuple(range(len(tensors))), ()), steps
 
 
-def _ping_pong(size: int) -> tuple[ModelGraph, tuple[Program, Program]]:
-    """Rows of ``x``, of this many bytes, go from worker 0 to worker 1 and back."""
-    whole = Part("x", WHOLE)
+def _ping_pong() -> tuple[ModelGraph, tuple[Program, Program]]:
+    """Rows of ``x``, short messages, go to worker 1 and back, then the long ``y``."""
+    x, y = Part("x", WHOLE), Part("y", WHOLE)
+    rows = [Part("x", Region(0, k, k + 1)) for k in range(_TURNS)]
     there: list[Step] = []
     back: list[Step] = []
-    for k in range(_TURNS):
-        row = Part("x", Region(0, k, k + 1))
-        there += (Send(row, 1, whole), Receive(row, 1))
-        back += (Receive(row, 0), Send(row, 0, row))
-    graph = ModelGraph((), (Tensor("x", (_TURNS, size), "uint8", _TURNS * size),), (0,), ())
-    return graph, (Program(0, (whole,), tuple(there), ()), Program(1, (), tuple(back), ()))
+    for part, held in [*((row, x) for row in rows), (y, y)]:
+        there += (Send(part, 1, held), Receive(part, 1))
+        back += (Receive(part, 0), Send(part, 0, part))
+    tensors = (
+        Tensor("x", (_TURNS, _SHORT), "uint8", _TURNS * _SHORT),
+        Tensor("y", (_LONG,), "uint8", _LONG),
+    )
+    graph = ModelGraph((), tensors, (0, 1), ())
+    return graph, (Program(0, (x, y), tuple(there), ()), Program(1, (), tuple(back), ()))
 
 
 def _bytes(graph: ModelGraph, regions: Mapping[str, Region]) -> int:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -41,6 +42,7 @@ def _play_on(handover: Handover, replies: int) -> None:
     segment = Segment(handover.segment, handover.slots, handover.logs)
     mailbox = SharedMailbox(segment, program.worker, parent=handover.parent)
     log = segment.logs[program.worker]
+    gc.freeze()  # what is loaded stays: no search of it for garbage in the middle of a play
     os.write(replies, READY)
     while os.read(0, 1) == PLAY:
         feeds = {part.tensor: mailbox.receive(part, CALLER) for part in program.inputs}
