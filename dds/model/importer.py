@@ -120,7 +120,7 @@ def _build(
                 kernel=kernel,
                 stride=stride,
                 groups=groups,
-                reach=reach(node, forms, inputs, version) if len(written) == 1 else (),
+                reach=reach(node, forms, inputs, version) if written == node.output[:1] else (),
             )
         )
     outputs = tuple(index[name] for name in flow.outputs if name not in flow.constants)

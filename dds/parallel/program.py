@@ -101,9 +101,14 @@ def programs(source: Source, schedule: Schedule, workers: int) -> tuple[Program,
     p grows from model to model, and sends do not wait.  So the model with the smallest p among
     those not done is not waiting for anything: it can be run, until all are done.
 
-    Raises InvalidInput without workers, for a schedule that needs more of them, and for one that
-    is not of this model.
+    Raises InvalidInput without workers, for a schedule that needs more of them, for one that is
+    not of this model, and for a model that returns a constant.
     """
+    if source.flow.constants:
+        raise InvalidInput(
+            f"output {source.flow.constants[0]!r} is the same for every input; take it out of the "
+            "model's outputs"
+        )
     needed = max((1, *_workers(schedule)))
     if needed > workers:
         raise InvalidInput(f"workers is {workers}; the schedule needs {needed}")

@@ -208,8 +208,11 @@ class Source:
                 operands.append(Operand(cropped, self.graph.tensors[t].shape, want))
             else:
                 operands.append(Operand(names[t], self.graph.tensors[t].shape, want))
-        node = rewritten(draft, self._node(v, names), operator, operands, self._made(v, region))
-        draft.add(node)
+        node = self._node(v, names)
+        if region.axis >= 0:
+            # Nobody reads the others, and two slices in one model must not make the same twice.
+            del node.output[1:]
+        draft.add(rewritten(draft, node, operator, operands, self._made(v, region)))
         # What the bodies of control flow capture keeps its name, or they would miss it.
         outer = set(self.file.model.graph.node[index].input)
         captured = [name for name in self.flow.reads[index] if name not in outer]

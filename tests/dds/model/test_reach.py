@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 from onnx import helper
 
+from dds.model import load_model
 from dds.model.graph import Reach
 from dds.model.reach import broadcast_axis, reach
 from dds.model.shapes import Form, Forms
+from dds.testing.models import text_model
 
 ALL = Reach(-1)
 ROWS = tuple((Reach(axis),) for axis in range(4))
@@ -110,3 +112,12 @@ def test_attributes_that_do_not_fit_give_no_reach(kind, attributes) -> None:
 def test_operators_without_a_rule() -> None:
     assert reached("DepthToSpace", [(1, 4, 2, 2)], [], (1, 1, 4, 4), blocksize=2) == ()
     assert reached("Relu", [(1, 4)], [], (1, 4), domain="com.example") == ()
+
+
+def test_what_is_read_besides_the_first_output_cannot_be_sliced() -> None:
+    """Where a pool found its values, it counts from the first row of what it is given."""
+    pool = "MaxPool <kernel_shape = [2,2], strides = [2,2]> (x)"
+    for returned in ("int64[1,2,3,2] where", "float[1,2,3,2] y, int64[1,2,3,2] where"):
+        model = text_model(f"(float[1,2,6,4] x) => ({returned}) {{y, where = {pool}}}")
+        (operator,) = load_model(model).operators
+        assert operator.reach == ()

@@ -336,3 +336,24 @@ def test_the_places_where_a_schedule_is_not_of_this_model_are_named() -> None:
     other = schedule(squeezenet, [worker, worker], WorkerLinks(1e9), tries=0)
     with pytest.raises(InvalidInput, match="make the schedule from this model"):
         programs(source, other, 2)
+
+
+@pytest.mark.parametrize("kind", ["rows", "channels"])
+def test_a_second_output_that_nobody_reads_is_no_obstacle(run, every_tensor, picture, kind) -> None:
+    """Both slices on one worker, in one model."""
+    model = text_model("""(float[1,2,6,3] x) => (float[1,2,3,2] y)
+        {y, where = MaxPool <kernel_shape = [2,2], strides = [2,1]> (x)}""")
+    graph = load_model(model)
+    slices = [(0, Tile(range(1), kind, k, k + 1 + (k == 1 and kind == "rows")), k, k + 1.0)
+              for k in range(2)]  # fmt: skip
+    team = programs(Source.read(model, graph), fork(slices, []), 1)
+    assert_models(team, every_tensor(model, graph, picture(graph)), run, 0.0)
+
+
+def test_a_model_that_returns_a_constant_is_refused() -> None:
+    model = text_model("(float[2] x) => (float[2] y, float[1] c) <float[1] w = {2}>"
+                       "{y = Relu(x) c = Neg(w)}")  # fmt: skip
+    graph = load_model(model)
+    alone = Schedule((Task(0, Tile(range(1)), 0.0, 1.0),), (), 1.0)
+    with pytest.raises(InvalidInput, match="^output 'c' is the same for every input; take it out"):
+        programs(Source.read(model, graph), alone, 1)
