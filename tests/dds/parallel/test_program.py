@@ -355,5 +355,5 @@ def test_a_model_that_returns_a_constant_is_refused() -> None:
                        "{y = Relu(x) c = Neg(w)}")  # fmt: skip
     graph = load_model(model)
     alone = Schedule((Task(0, Tile(range(1)), 0.0, 1.0),), (), 1.0)
-    with pytest.raises(InvalidInput, match="^output 'c' is the same for every input; take it out"):
+    with pytest.raises(InvalidInput, match=r"^output 'c' is the same for every input; take it out"):
         programs(Source.read(model, graph), alone, 1)
