@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from dds.costs.device import DEVICES, find_device
+from dds.costs.device import DEVICES, Device, find_device
 from dds.costs.link import Link
 from dds.errors import InvalidInput
 from dds.profile.runtime import OPTIMISATIONS, Runtime
@@ -28,6 +28,8 @@ __all__ = [
     "add_model_argument",
     "add_platform_flags",
     "cache_from",
+    "chosen",
+    "device",
     "fraction",
     "link_from",
     "model_shapes",
@@ -35,6 +37,8 @@ __all__ = [
     "quantity",
     "shape",
 ]
+
+T = TypeVar("T")
 
 
 def quantity(
@@ -59,6 +63,18 @@ def quantity(
         return value
 
     return convert
+
+
+def chosen(flag: str, names: Iterable[str] | None, known: Mapping[str, T]) -> dict[str, T]:
+    """What a flag names, of what there is; all of it where the flag is not given.
+
+    Raises InvalidInput for a name that is unknown.
+    """
+    wanted = known if names is None else names
+    for name in wanted:
+        if name not in known:
+            raise InvalidInput(f"{flag}: {name!r} is not one of {', '.join(known)}")
+    return {name: known[name] for name in wanted}
 
 
 def shape(text: str) -> tuple[str, tuple[int, ...]]:
@@ -99,14 +115,15 @@ def add_device_flag(parser: argparse.ArgumentParser, flag: str, default: str, wh
     """A flag that names one of :data:`dds.costs.DEVICES`; its value is the Device."""
     parser.add_argument(
         flag,
-        type=_device,
+        type=device,
         default=DEVICES[default],
         metavar="NAME",
         help=f"{what} (default {default}): {', '.join(DEVICES)}",
     )
 
 
-def _device(name: str) -> object:
+def device(name: str) -> Device:
+    """An argparse type: one of :data:`dds.costs.DEVICES`."""
     try:
         return find_device(name)
     except InvalidInput as error:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from dds.cli import measured, parallel
-from dds.cli.arguments import add_device_flag, quantity
+from dds.cli.arguments import add_device_flag, chosen, quantity
 from dds.cli.picture import add_plot_flag, check_plot, save
 from dds.cli.progress import bar_for_terminal
 from dds.cli.tables import aligned
-from dds.errors import InvalidInput
 from dds.units import parse_number
-
-if TYPE_CHECKING:
-    from dds.costs.link import Link
 
 __all__ = ["add", "run"]
 
@@ -103,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     from dds.model.zoo import NAMES
 
     measured.check(args)
-    networks = _networks(args.networks or three_tier.NETWORKS)
+    networks = chosen("--networks", args.networks, three_tier.NETWORKS)
     if args.measure:
         return measured.run(args, networks)
     check_plot(args.plot)
@@ -137,13 +131,3 @@ def run(args: argparse.Namespace) -> int:
 
         save(args.plot, draw(setting, cells, found))
     return 1 if found.worse else 0
-
-
-def _networks(names: Iterable[str]) -> dict[str, Link]:
-    """Those of these names; raises InvalidInput for one that is unknown."""
-    from dds.experiments.three_tier import NETWORKS
-
-    for name in names:
-        if name not in NETWORKS:
-            raise InvalidInput(f"--networks: {name!r} is not one of {', '.join(NETWORKS)}")
-    return {name: NETWORKS[name] for name in names}

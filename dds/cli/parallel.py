@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dds.cli.arguments import quantity
+from dds.cli.arguments import chosen, device, quantity
 from dds.cli.picture import add_plot_flag, check_plot, save
 from dds.cli.progress import bar_for_terminal
 from dds.cli.tables import aligned
-from dds.costs.device import DEVICES, Device, find_device
+from dds.costs.device import DEVICES
 from dds.errors import InvalidInput
 from dds.units import parse_number
 
 if TYPE_CHECKING:
     from dds.experiments.parallel import Setting
-    from dds.parallel.workers import WorkerLinks
 
 __all__ = ["add", "run"]
 
@@ -75,7 +74,7 @@ def add(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     more = parser.add_argument
-    more("--device", type=_device, metavar="NAME",
+    more("--device", type=device, metavar="NAME",
          help=f"at speed 1 (default: emulated): {', '.join(DEVICES)}")  # fmt: skip
     more("--helpers", type=_speeds, nargs="+", metavar="SPEEDS",
          help="groups of helpers, by speed (default: 1+2 1+2+4 0.5+1+2+4)")  # fmt: skip
@@ -129,12 +128,11 @@ def _run_market(args: argparse.Namespace) -> int:
 
     if args.plot is not None:
         raise InvalidInput("--plot: draws schedules; --market has none to show")
-    if args.market not in NETWORKS:
-        raise InvalidInput(f"--market: {args.market!r} is not one of {', '.join(NETWORKS)}")
+    (link,) = chosen("--market", [args.market], NETWORKS).items()
     server = helped.Server() if args.clients is None else helped.Server(clients=args.clients)
     setting = _setting(args, _IN_THE_MARKET)
     with bar_for_terminal("frontiers") as bar:
-        markets = helped.play(setting, (args.market, NETWORKS[args.market]), server, bar)
+        markets = helped.play(setting, link, server, bar)
     if args.json:
         print(json.dumps(helped.document(markets, server), indent=2, allow_nan=False))
         return 0
@@ -151,28 +149,10 @@ def _setting(args: argparse.Namespace, helpers: Sequence[tuple[float, ...]]) -> 
         models=tuple(args.models or NAMES),
         device=args.device or EMULATED,
         helpers=tuple(args.helpers or helpers),
-        networks=_networks(args.networks or NETWORKS),
+        networks=chosen("--networks", args.networks, NETWORKS),
     )
-
-
-def _networks(names: Iterable[str]) -> dict[str, WorkerLinks]:
-    """Those of these names; raises InvalidInput for one that is unknown."""
-    from dds.experiments.parallel import NETWORKS
-
-    for name in names:
-        if name not in NETWORKS:
-            raise InvalidInput(f"--networks: {name!r} is not one of {', '.join(NETWORKS)}")
-    return {name: NETWORKS[name] for name in names}
 
 
 def _speeds(text: str) -> tuple[float, ...]:
     """An argparse type: ``1+2+4``."""
     return tuple(quantity(parse_number)(part) for part in text.split("+"))
-
-
-def _device(name: str) -> Device:
-    """An argparse type: one of :data:`dds.costs.DEVICES`."""
-    try:
-        return find_device(name)
-    except InvalidInput as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
