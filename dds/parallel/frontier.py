@@ -36,7 +36,7 @@ Floats = NDArray[np.float64]
 #: Of a latency: a cut that could save less than this is not scheduled.
 _LEAST_GAIN = 1e-9
 #: Of the hull over all speeds of the device; a model of the zoo has up to 26.
-_MOST_CUTS = 256
+_MOST_CUTS = 64
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,8 @@ def parallel_frontier(
 
     workers[0] is the device, the others are its helpers; what crosses the cut ends on the device.
     graph, server, link, engine: as for :func:`dds.frontier`; workers, links, tries: as for
-    ``dds.schedule``, which is called for the pieces without helpers and ``most`` more cuts.
+    ``dds.schedule``, which is called for local-only, for up to ``most`` cuts that may be better,
+    and for those pieces of the frontier without helpers that are left.
 
     *Which cuts.*  L' is not a sum over operators, so no minimum cut finds the best S.  Device and
     helpers together are like a faster device, though: considered are all cuts that are best for
@@ -149,28 +150,30 @@ def parallel_frontier(
     alone = frontier(graph, seconds[:, 0], work, link, engine=engine)
     bound = frontier(graph, least, work, link, engine=engine)
     planner = _Planner(graph, tuple(workers), seconds, links, tries)
-    found = {kept: planner.plan(kept) for kept in _kept(alone)}
-    others = [*_candidates(graph, seconds, least, work, link, engine), *_kept(bound)]
+    known = dict(zip(_kept(alone), alone.pieces, strict=True))
+    others = [*_candidates(graph, seconds, least, work, link, engine), *_kept(bound), *known]
     waiting = {
-        kept: score(make_cut(graph, kept, least), work, link)
-        for kept in dict.fromkeys(others)
-        if kept not in found
+        kept: score(make_cut(graph, kept, least), work, link) for kept in dict.fromkeys(others)
     }
+    plans: dict[tuple[int, ...], DevicePlan] = {}
+    kept = _kept(alone)[-1]
     while True:
-        plans = list(found.values())
-        pieces, chosen = _envelope([score(plan.cut, work, link) for plan in plans])
-        stretches = {
-            float(least[list(kept)].sum()): plan.cut.local_time for kept, plan in found.items()
-        }
-        kept = _promising(pieces, waiting, stretches)
-        if kept is None or most == 0:
-            return ParallelFrontier(
-                Frontier(pieces), tuple(plans[k] for k in chosen), alone, bound,
-                scheduled=len(found), complete=kept is None,
-            )  # fmt: skip
         del waiting[kept]
-        found[kept] = planner.plan(kept)
-        most -= 1
+        plans[kept] = planner.plan(kept)
+        known[kept] = score(plans[kept].cut, work, link)
+        pieces, best = _envelope(known)
+        promising = _promising(pieces, waiting, plans, least)
+        # A piece without helpers that is best all the same is still to be scheduled.
+        missing = [each for each in best if each not in plans]
+        if promising is not None and len(plans) <= most:
+            kept = promising
+        elif missing:
+            kept = missing[0]
+        else:
+            return ParallelFrontier(
+                Frontier(pieces), tuple(plans[each] for each in best), alone, bound,
+                scheduled=len(plans), complete=promising is None,
+            )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,15 +238,18 @@ def _kept(of: Frontier) -> list[tuple[int, ...]]:
     return [piece.cut.on_device for piece in of.pieces if piece.cut is not None]
 
 
-def _envelope(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], list[int]]:
-    """Those best at some share, by falling work, and which of the given they are."""
+def _envelope(
+    known: Mapping[tuple[int, ...], Piece],
+) -> tuple[tuple[Piece, ...], tuple[tuple[int, ...], ...]]:
+    """The pieces best at some share, by falling work, and what each keeps on the device."""
+    keys, pieces = list(known), list(known.values())
     order = sorted(
         range(len(pieces)), key=lambda k: (-pieces[k].server_work, pieces[k].base_latency)
     )
     bases = [pieces[k].base_latency for k in order]
     works = [pieces[k].server_work for k in order]
     count = best_of(order, len(order), bases, works)
-    return tuple(pieces[k] for k in order[:count]), order[:count]
+    return tuple(pieces[k] for k in order[:count]), tuple(keys[k] for k in order[:count])
 
 
 def _breakpoints(pieces: Sequence[Piece]) -> list[float]:
@@ -268,31 +274,31 @@ def _lines(pieces: Sequence[Piece], x: Floats) -> Floats:
 
 def _promising(
     pieces: Sequence[Piece],
-    waiting: dict[tuple[int, ...], Piece],
-    stretches: Mapping[float, float],
+    waiting: Mapping[tuple[int, ...], Piece],
+    plans: Mapping[tuple[int, ...], DevicePlan],
+    least: Floats,
 ) -> tuple[int, ...] | None:
     """Of the cuts that wait, with bounds on their pieces, the one likely to save most.
 
-    stretches: of each plan the bound on its L', and L'.  A cut is taken to miss its bound by the
-    factor that the plan of nearest bound does.  How far a line is below the envelope is greatest at
-    a breakpoint, as the envelope is concave in x = 1/f.  None if no cut can be below by its bound.
+    A cut is taken to miss its bound by the factor that the plan of nearest bound does; least:
+    seconds per operator in the bound.  How far a line is below the envelope is greatest at a
+    breakpoint, as the envelope is concave in x = 1/f.  None if no cut can be below by its bound.
     """
+    if not waiting:
+        return None
     x = np.array(_breakpoints(pieces))
     reached = _latencies(pieces, x)
     scale = np.where(reached > 0.0, reached, 1.0)
-
-    def saved(lines: Sequence[Piece], more: Floats) -> Floats:
-        gains = (reached - _lines(lines, x) - more[:, None]) / scale
-        return np.asarray(gains.max(axis=1))
-
     lines = list(waiting.values())
-    can = saved(lines, np.zeros(len(lines))) if lines else np.zeros(0)
-    open_ = np.flatnonzero(can > _LEAST_GAIN)
-    if not len(open_):
+    below = (reached - _lines(lines, x)) / scale
+    able = np.flatnonzero(below.max(axis=1) > _LEAST_GAIN)
+    if not len(able):
         return None
-    least = np.array([line.cut.local_time for line in lines if line.cut is not None])
-    known = np.array([*stretches.items()])
-    nearest = known[np.abs(known[:, 0] - least[:, None]).argmin(axis=1)]
-    factor = nearest[:, 1] / np.where(nearest[:, 0] > 0.0, nearest[:, 0], np.inf)
-    guess = saved(lines, least * np.maximum(factor - 1.0, 0.0))
-    return list(waiting)[int(open_[guess[open_].argmax()])]
+    floors = np.array([line.cut.local_time for line in lines if line.cut is not None])
+    bounds = np.array([float(least[list(kept)].sum()) for kept in plans])
+    factors = np.array([plan.cut.local_time for plan in plans.values()])
+    factors = np.divide(factors, bounds, out=np.ones(len(plans)), where=bounds > 0.0)
+    nearest = np.abs(bounds - floors[:, None]).argmin(axis=1)
+    more = floors * (factors[nearest] - 1.0)
+    guess = (below - more[:, None] / scale).max(axis=1)
+    return list(waiting)[int(able[guess[able].argmax()])]
