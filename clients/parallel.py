@@ -278,8 +278,7 @@ class ParallelRunner:
     async def _lose(self, plan: Plan | None, error: WorkerFailed) -> None:
         """Go on without the helpers that do not answer, or else the suspect, or else any."""
         members = self._crew.team.members if plan is None else tuple(plan.members.values())
-        answers = await asyncio.gather(*(member.answers() for member in members))
-        silent = [member for member, there in zip(members, answers, strict=True) if not there]
+        silent = [error.suspect] if error.suspect and error.silent else await _silent(members)
         for member in silent or ([error.suspect] if error.suspect else members):
             why = "it does not answer" if member in silent else str(error)
             await self._crew.team.lose(member, why)
@@ -293,3 +292,9 @@ class ParallelRunner:
             left = {k: one for k, one in plan.members.items() if one in self._crew.team.members}
             self._crew.team.background(replace(plan, members=left).unload())
             plan.loaded.close()
+
+
+async def _silent(members: Sequence[Member]) -> list[Member]:
+    """Those that do not answer, all asked at once."""
+    answers = await asyncio.gather(*(member.answers() for member in members))
+    return [member for member, there in zip(members, answers, strict=True) if not there]

@@ -32,14 +32,16 @@ __all__ = ["Choice", "Plan", "WorkerFailed", "choice_of_one", "choices", "make_p
 class WorkerFailed(DdsError):
     """A run or its preparation failed; the text says why.
 
-    suspect: the helper that seems to be the reason, None where nobody can tell.
+    suspect: the helper that seems to be the reason, None where nobody can tell; silent: it was
+    asked whether it is there, and did not answer.
     """
 
     status = "UNAVAILABLE"
 
-    def __init__(self, suspect: Member | None, text: str) -> None:
+    def __init__(self, suspect: Member | None, text: str, *, silent: bool = False) -> None:
         super().__init__(text)
         self.suspect = suspect
+        self.silent = silent
 
 
 @dataclass

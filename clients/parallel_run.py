@@ -149,4 +149,4 @@ class _Run:
             answers = await asyncio.gather(*(member.answers() for member in members))
             for member, answered in zip(members, answers, strict=True):
                 if not answered:
-                    raise WorkerFailed(member, f"the helper at {member.address} does not answer")
+                    raise WorkerFailed(member, "it does not answer", silent=True)
