@@ -52,6 +52,7 @@ from dds.parallel.workers import Worker, WorkerLinks
 EXAMPLES = """  python benchmarks/parallel.py --json parallel.json
   python benchmarks/parallel.py --models vgg19 resnet50 --cases 1000
   python benchmarks/parallel.py --quick"""
+PARTS = ("random", "zoo", "planning")
 #: Speeds of the workers, in units of one that sustains 8 GFLOP/s and 4 GB/s.
 TEAMS = ((1, 1), (1, 1, 1, 1), (1, 2), (1, 1, 2), (1, 1, 2, 4))
 #: name, bytes/s, seconds a message, shared
@@ -166,6 +167,17 @@ def random_cases(count: int, seed: int) -> dict[str, Any]:
         "cases": count, "invalid": invalid, "slower_than_a_baseline": slower, "small": small,
         "unproven": unproven, "missed": missed, "worst_miss": worst,
     }  # fmt: skip
+
+
+def print_tally(tally: dict[str, Any]) -> None:
+    """Of drawn cases."""
+    print(
+        f"\n{tally['cases']} drawn cases: {tally['invalid']} invalid, "
+        f"{tally['slower_than_a_baseline']} slower than a baseline\n"
+        f"{tally['small'] + tally['unproven']} of 2 to 9 operators, whole: {tally['small']} proven "
+        f"optimal; without the exact search {tally['missed']} of these are not, at worst "
+        f"{100.0 * (tally['worst_miss'] - 1.0):.1f} % slower"
+    )
 
 
 def annealed(asked: tuple[ModelGraph, list[Worker], WorkerLinks], seconds: float) -> float:
@@ -288,31 +300,26 @@ def main() -> None:
     add("--cases", type=int, default=10_000, help="drawn at random (10000)")
     add("--annealing", type=float, default=5.0, metavar="S",
         help="seconds of annealing to compare with on 1 Gbit/s, 0 for none (5)")  # fmt: skip
+    add("--parts", nargs="+", default=PARTS, choices=PARTS, help="what to measure (all)")
     args = parser.parse_args()
-    cases = 200 if args.quick else args.cases
-    found = machine("scipy")
-    print(machine_line(found))
-    start = time.perf_counter()
-    tally = random_cases(cases, args.seed)
-    print(
-        f"\n{tally['cases']} drawn cases: {tally['invalid']} invalid, "
-        f"{tally['slower_than_a_baseline']} slower than a baseline\n"
-        f"{tally['small']} of 2 to 9 operators, whole: {tally['missed']} not optimal without the "
-        f"exact search, at worst {100.0 * (tally['worst_miss'] - 1.0):.1f} % slower; "
-        f"{tally['unproven']} more that it gave up\n({time.perf_counter() - start:.0f} s)\n"
-    )
-    cells = []
-    for name in args.models[:2] if args.quick else args.models:
-        for speeds in TEAMS:
-            for links in LINKS:
-                progress(f"{name} {speeds} {links}")
-                cells.append(cell(name, speeds, links, 0.5 if args.quick else args.annealing))
-    print_cells(cells)
-    spent = planning(2 if args.quick else 9)
+    report: dict[str, Any] = {"machine": machine("scipy")}
+    print(machine_line(report["machine"]))
+    if "random" in args.parts:
+        report["random"] = random_cases(200 if args.quick else args.cases, args.seed)
+        print_tally(report["random"])
+    if "zoo" in args.parts:
+        report["cells"] = []
+        for name in args.models[:2] if args.quick else args.models:
+            for speeds in TEAMS:
+                for links in LINKS:
+                    progress(f"{name} {speeds} {links}")
+                    annealing = 0.5 if args.quick else args.annealing
+                    report["cells"].append(cell(name, speeds, links, annealing))
+        print_cells(report["cells"])
+    if "planning" in args.parts:
+        report["planning"] = planning(2 if args.quick else 9)
     if args.json:
-        write_json(
-            args.json, {"machine": found, "random": tally, "cells": cells, "planning": spent}
-        )
+        write_json(args.json, report)
 
 
 if __name__ == "__main__":

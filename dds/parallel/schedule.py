@@ -28,7 +28,7 @@ _STARTS = 2
 #: How much worse a plan may get, and of 24 tries how many go to the order.
 _SEED, _HEAT, _ORDERS = 20_261, 0.003, 1
 #: Of few operators it starts several times, accepts more, and looks more for an order.
-_FEW_TURNS, _FEW_TRIES, _FEW_HEAT, _FEW_ORDERS = 8, 2000, 0.5, 5
+_FEW_TURNS, _FEW_TRIES, _FEW_HEAT, _FEW_ORDERS = 8, 2000, 0.5, 8
 #: The exact search is for models of few operators and these many workers.
 _MOST_WORKERS = 4
 

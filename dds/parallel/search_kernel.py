@@ -377,7 +377,7 @@ def improve(
         if choice < 0:
             spread = 1 + draws[3] % max(2, min(count // 2, 24))
             _move_in_order(tables, plan.order, i, spread if draws[2] % 2 == 0 else -spread)
-        elif choice < 3:
+        elif choice < 3 or (choice > 11 and layouts == workers):
             _relayout(tables, plan, i, i + 1, draws[2] % layouts)
         elif choice < 6:
             _relayout(tables, plan, i, stop, draws[2] % layouts)
@@ -392,10 +392,9 @@ def improve(
                 for v in range(p - 1, max(0, p - 2 - draws[3] % 8), -1):
                     _copy_layout(tables, plan, p, v)
         elif choice < 18:
-            if workers > 1:
-                by = 1 + draws[3] // 8 % 2
-                by = by if draws[2] % 2 else -by
-                _shift(tables, plan, i, stop, draws[2] // 2 % (workers - 1), by)
+            by = 1 + draws[3] // 8 % 2
+            by = by if draws[2] % 2 else -by
+            _shift(tables, plan, i, stop, draws[2] // 2 % (workers - 1), by)
         elif i > 1:
             plan.joined[i] = 1 - plan.joined[i]
         allowed = now * (1.0 + heat * (1.0 - step / tries) ** 2)

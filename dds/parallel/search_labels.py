@@ -176,19 +176,7 @@ def _labels(tables: Any, ends: Any, fallback: int, layout: Any, chosen: Any) -> 
                             if lasts[k] > 0.0:
                                 now[k] = end + serial + inside
                     _admit(after, parent[b], lay * KEPT, now, label)
-        for label in range(width):
-            latest[label] = after[label].max()
-        if width > MOST:
-            # A gap among those of one layout would end it: they are in no order.
-            limit = np.sort(latest)[MOST - 1]
-            for lay in range(layouts):
-                place = lay * KEPT
-                for label in range(place, place + KEPT):
-                    if latest[label] <= limit and latest[label] < np.inf:
-                        after[place] = after[label]
-                        parent[b, place] = parent[b, label]
-                        place += 1
-                after[place : lay * KEPT + KEPT] = np.inf
+        _thin_out(after, parent[b], latest)
         ready, after = after, ready
     label = 0
     for k in range(KEPT):
@@ -199,6 +187,31 @@ def _labels(tables: Any, ends: Any, fallback: int, layout: Any, chosen: Any) -> 
         chosen[b - 1] = label // KEPT
         for v in range(ends[b - 1] + 1, ends[b] + 1):
             layout[v] = _actual(valid, v, chosen[b - 1], fallback)
+
+
+@njit
+def _thin_out(labels: Any, parent: Any, latest: Any) -> None:
+    """Keep the MOST labels of a position whose latest workers are earliest, by layout.
+
+    latest: room for a number per label.
+    """
+    width, workers = labels.shape
+    for label in range(width):
+        latest[label] = labels[label, 0]
+        for k in range(1, workers):
+            latest[label] = max(latest[label], labels[label, k])
+    for first in range(0, width, KEPT):
+        place = first
+        for label in range(first, first + KEPT):
+            earlier = 0
+            for other in range(width):
+                earlier += latest[other] < latest[label]
+            if earlier < MOST and latest[label] < np.inf:
+                for k in range(workers):
+                    labels[place, k] = labels[label, k]
+                parent[place] = parent[label]
+                place += 1
+        labels[place : first + KEPT] = np.inf
 
 
 @njit
@@ -227,8 +240,9 @@ def _admit(labels: Any, parent: Any, first: int, now: Any, came: int) -> None:
         latest = now.max()
         place = -1
         for i in range(first, first + KEPT):
-            if labels[i].max() > latest:
-                place, latest = i, labels[i].max()
+            end = labels[i].max()
+            if end > latest:
+                place, latest = i, end
     else:
         labels[place : first + KEPT] = np.inf
     if place >= 0:
