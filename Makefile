@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types docs proto bench latency study upgrade clean
+.PHONY: help demo test check lint types docs proto bench latency engines study upgrade clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -58,6 +58,14 @@ latency: $(VENV)/stamp ## an hour: predicted against measured latency, of operat
 	  --json out/bench/predictor.json
 	@.venv-bench/bin/python -m dds train-predictor --seed 1 --cache out/bench/cache --out out/bench/predictor
 	@.venv-bench/bin/python benchmarks/cuts.py --predictor out/bench/predictor --json out/bench/cuts.json
+
+engines: $(VENV)/stamp ## every engine, PyTorch too (gigabytes, separate environment): conformance and latency
+	@test -x .venv-engines/bin/python || $(RUN) -m venv .venv-engines
+	@.venv-engines/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint constraints.txt --editable '.[openvino,torch,sklearn]' hypothesis pytest
+	@.venv-engines/bin/python -m pytest tests/dds/engines
+	@mkdir -p out/bench
+	@.venv-engines/bin/python benchmarks/engines.py --json out/bench/engines.json
 
 study: $(VENV)/stamp ## a thousand seeded cells: the recommended mechanism against every rule of thumb
 	@mkdir -p out/bench
