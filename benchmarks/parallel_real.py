@@ -187,8 +187,11 @@ def main() -> None:
     print(f"{machine_line(found)}\nworkers on cores {', '.join(map(str, cores))}\n")
     cells = []
     for name in names:
-        progress(name)
-        cells.append(cell(name, cores, rounds, args.seed))
+        cells.append(row := cell(name, cores, rounds, args.seed))
+        progress(
+            f"{name}: one thread {row['one']}, threads {row['threads']}, workers {row['workers']}, "
+            f"forecast {row['forecast']:.3g}, trial {row['trial']:.3g} s"
+        )
     print_cells(cells)
     if args.json:
         write_json(args.json, {"machine": found, "cores": cores, "cells": cells})
