@@ -179,7 +179,7 @@ class ParallelRunner:
         if plan := self._plan:
             self._plan = None
             with suppress(RuntimeError):  # the loop is closed: leases end by themselves
-                self._loop.call_soon_threadsafe(self._crew.team.background, plan.unload())
+                self._loop.call_soon_threadsafe(lambda: self._crew.team.background(plan.unload()))
         self._thread.shutdown(wait=True)
         if plan:
             plan.loaded.close()
