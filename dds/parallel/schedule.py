@@ -22,7 +22,7 @@ from dds.parallel.workers import Worker, WorkerLinks
 __all__ = ["Schedule", "Task", "Transfer", "baselines", "schedule"]
 
 #: Tries of the local search: fewer on large graphs and teams, where each takes longer.
-_MOST_TRIES, _LEAST_TRIES, _WORK = 2000, 150, 180_000
+_MOST_TRIES, _LEAST_TRIES, _WORK = 4000, 150, 240_000
 #: From how many plans it joins runs before it goes on from the best.
 _STARTS = 2
 #: How much worse a plan may get, and of 24 tries how many go to the order.
