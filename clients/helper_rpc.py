@@ -6,8 +6,8 @@ Serves ``dds.helper.v1.Helper`` and health.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -18,6 +18,7 @@ from clients.helper_channel import HelperChannel
 from clients.helper_handlers import HelperHandlers
 from dds.errors import DdsError, InvalidInput
 from dds.session.helping import VERSION, Delivery, PeerFailed
+from dds.session.refusals import Busy
 from dds.wire import codec, helper_pb2, helper_pb2_grpc, helping, market_pb2, profiles
 from dds.wire.serving import answer, refuse, upload
 
@@ -30,19 +31,43 @@ _MOST_ECHO, _LONGEST_NAME = 2**24, 200
 
 
 class Peers:
-    """Connections to other helpers, by address."""
+    """Connections to other helpers, by address; the one not used for longest makes way.
 
-    def __init__(self) -> None:
+    connect: for tests.
+    """
+
+    def __init__(self, connect: Callable[[str], HelperChannel] = HelperChannel) -> None:
+        self._connect = connect
         self._channels: OrderedDict[str, HelperChannel] = OrderedDict()
+        self._sending: Counter[str] = Counter()
 
     async def post(self, address: str, delivery: Delivery) -> None:
-        """Carry a part to the helper at an address; raises CallFailed."""
-        channel = self._channels.pop(address, None) or HelperChannel(address)
-        self._channels[address] = channel
-        if len(self._channels) > _MOST_PEERS:
-            _, oldest = self._channels.popitem(last=False)
-            await oldest.close()
-        await channel.deliver(delivery)
+        """Carry a part to the helper at an address.
+
+        Raises CallFailed, and Busy where all connections that may be are in use.
+        """
+        old = None
+        if address not in self._channels:
+            old = self._make_way()
+            self._channels[address] = self._connect(address)
+        self._channels.move_to_end(address)
+        self._sending[address] += 1
+        try:
+            if old:
+                await old.close()
+            await self._channels[address].deliver(delivery)
+        finally:
+            self._sending[address] -= 1
+
+    def _make_way(self) -> HelperChannel | None:
+        """The connection to close: closing one cancels what is on it, so it is idle."""
+        if len(self._channels) < _MOST_PEERS:
+            return None
+        idle = next((each for each in self._channels if not self._sending[each]), None)
+        if idle is None:
+            raise Busy(f"this helper sends to {_MOST_PEERS} others; try again later")
+        del self._sending[idle]
+        return self._channels.pop(idle)
 
     async def close(self) -> None:
         """Close them all."""

@@ -269,11 +269,11 @@ class ParallelRunner:
             alone = await asyncio.to_thread(choice_of_one, source, workers, links)
             plan = await self._tried(alone, workers, (member,))
             if plan is None:
-                await crew.team.lose(member, "it answers wrongly")
+                crew.team.lose(member, "it answers wrongly")
             await self._drop(plan)
         if self._crew.team.members == members:
             for member in members:
-                await self._crew.team.lose(member, "together, the helpers answer wrongly")
+                self._crew.team.lose(member, "together, the helpers answer wrongly")
 
     async def _lose(self, plan: Plan | None, error: WorkerFailed) -> None:
         """Go on without the helpers that do not answer, or else the suspect, or else any."""
@@ -281,7 +281,7 @@ class ParallelRunner:
         silent = [error.suspect] if error.suspect and error.silent else await _silent(members)
         for member in silent or ([error.suspect] if error.suspect else members):
             why = "it does not answer" if member in silent else str(error)
-            await self._crew.team.lose(member, why)
+            self._crew.team.lose(member, why)
         if plan is not None and plan is self._plan:
             self._plan = None
             await self._drop(plan)

@@ -80,6 +80,7 @@ class Team:
         self._emit = emit
         self._connect = connect
         self._members: list[Member] = []
+        self._lost: list[Member] = []
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
@@ -101,7 +102,9 @@ class Team:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(self._part_with(member) for member in self._members))
+        await asyncio.gather(*(self._leave(member) for member in self._members))
+        for member in (*self._members, *self._lost):
+            await member.channel.close()
         self._members.clear()
 
     @property
@@ -118,12 +121,14 @@ class Team:
             shared=self._config.shared,
         )
 
-    async def lose(self, member: Member, why: str) -> None:
+    def lose(self, member: Member, why: str) -> None:
         """Go on without it; nothing happens if it is lost already."""
         if member in self._members:
             self._members.remove(member)
+            # Closing its channel would cancel whoever else still waits for it.
+            self._lost.append(member)
             self._tell_lost(member.address, why)
-            self.background(self._part_with(member))
+            self.background(self._leave(member))
 
     def background(self, work: Any) -> None:
         """Do something beside the inferences, and drop it at the end."""
@@ -157,15 +162,14 @@ class Team:
 
     async def _renew(self, member: Member) -> None:
         """Keep the lease; a helper that fails is found out by the next run."""
-        while True:
+        while member in self._members:
             await asyncio.sleep(member.tenancy.lease_time / 4.0)
             with suppress(CallFailed):
                 await member.channel.renew(member.lease)
 
-    async def _part_with(self, member: Member) -> None:
+    async def _leave(self, member: Member) -> None:
         with suppress(CallFailed):
             await member.channel.leave(member.lease, _FAREWELL)
-        await member.channel.close()
 
 
 def _told(member: Member) -> dict[str, Any]:
