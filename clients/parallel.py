@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 
 from clients.config import AgentConfig, Emit
 from clients.pacing import PacedEngine, pace_of
-from clients.parallel_plan import Choice, Plan, WorkerFailed, choice_of_one, choices, make_plan
+from clients.parallel_plan import (
+    Choice,
+    Plan,
+    WorkerFailed,
+    attended,
+    choice_of_one,
+    choices,
+    make_plan,
+)
 from clients.parallel_run import ParallelRun, play
 from clients.prepare import Prepared
 from clients.runner import DeviceRun
@@ -244,7 +252,8 @@ class ParallelRunner:
         crew = self._crew
         try:
             names = [worker.name for worker in workers]
-            plan = await make_plan(self._case.source, choice, names, members, self._engine)
+            made = make_plan(self._case.source, choice, names, members, self._engine)
+            plan = await attended(made, members)
             done, _ = await self._played(plan, self._case.sample, 0.0)
             if not plan.members or self._case.right(done.outputs):
                 end = self._loop.time() + crew.measure / _WORTH_TRYING

@@ -6,11 +6,11 @@ import asyncio
 import hashlib
 import math
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from clients.errors import CallFailed
 from clients.mailboxes import Form, announced
@@ -26,7 +26,22 @@ from dds.parallel.tiles import WHOLE
 from dds.parallel.workers import Worker, WorkerLinks
 from dds.session.helping import Assignment
 
-__all__ = ["Choice", "Plan", "WorkerFailed", "choice_of_one", "choices", "make_plan"]
+__all__ = [
+    "Choice",
+    "Plan",
+    "WorkerFailed",
+    "attended",
+    "choice_of_one",
+    "choices",
+    "make_plan",
+    "silence",
+]
+
+
+#: While something is done with helpers, they are asked so often whether they are there, s.
+_LOOK = 0.5
+
+T = TypeVar("T")
 
 
 class WorkerFailed(DdsError):
@@ -42,6 +57,30 @@ class WorkerFailed(DdsError):
         super().__init__(text)
         self.suspect = suspect
         self.silent = silent
+
+
+async def silence(members: Sequence[Member]) -> None:
+    """Wait until one of them does not answer; raises WorkerFailed then."""
+    while True:
+        await asyncio.sleep(_LOOK)
+        answers = await asyncio.gather(*(member.answers() for member in members))
+        for member, answered in zip(members, answers, strict=True):
+            if not answered:
+                raise WorkerFailed(member, "it does not answer", silent=True)
+
+
+async def attended(work: Coroutine[Any, Any, T], members: Sequence[Member]) -> T:
+    """Do something with helpers, but no longer than all of them answer: WorkerFailed then."""
+    task, watch = asyncio.create_task(work), asyncio.create_task(silence(members))
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if watch.done() and not task.done():
+            watch.result()
+        return await task
+    finally:
+        for each in (task, watch):
+            each.cancel()
+        await asyncio.gather(task, watch, return_exceptions=True)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from clients.errors import CallFailed
 from clients.mailboxes import Box, PostedMailbox
-from clients.parallel_plan import Plan, WorkerFailed
+from clients.parallel_plan import Plan, WorkerFailed, silence
 from clients.team import Member
 from dds.errors import DdsError, InvalidInput
 from dds.parallel.program import Compute, Part, Receive
@@ -25,9 +25,6 @@ from dds.session.refusals import TooLate
 __all__ = ["ParallelRun", "play"]
 
 Tensors = Mapping[str, NDArray[Any]]
-
-#: While a run lasts, helpers are asked so often whether they are there, s.
-_LOOK = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ class _Run:
         mailbox = PostedMailbox(self._box, self._post, started + self._timeout)
         playing = self._loop.run_in_executor(thread, plan.loaded.play, inputs, mailbox, seconds)
         if plan.members:
-            self._begin(self._watch())
+            self._begin(silence(list(plan.members.values())))
         try:
             outputs = await self._unless_fault(playing)
             wall = time.monotonic() - started
@@ -140,13 +137,3 @@ class _Run:
             await member.channel.deliver(delivery)
         except (CallFailed, InvalidInput) as error:
             raise WorkerFailed(member, str(error)) from error
-
-    async def _watch(self) -> None:
-        """Find out who has stopped, long before the run's time is up."""
-        while True:
-            await asyncio.sleep(_LOOK)
-            members = list(self._plan.members.values())
-            answers = await asyncio.gather(*(member.answers() for member in members))
-            for member, answered in zip(members, answers, strict=True):
-                if not answered:
-                    raise WorkerFailed(member, "it does not answer", silent=True)

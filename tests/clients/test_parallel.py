@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clients import helper_handlers
+from clients import helper_handlers, parallel_plan, team
+from clients.errors import CallFailed
 from clients.helper_config import HelperConfig
 from clients.helper_handlers import HelperHandlers
 from clients.helper_rpc import HelperServer, Peers
@@ -65,10 +66,10 @@ async def crowd(count: int, *, measure: float = 0.0) -> AsyncIterator[Crowd]:
             addresses.append(await servers[-1].start())
             stack.push_async_callback(servers[-1].stop, 0.0)
         config = TeamConfig(tuple(addresses), bandwidth=1e9, rtt=0.0)
-        async with Team("device", config, events.append) as team:
+        async with Team("device", config, events.append) as joined:
             speeds = Speeds(SPEEDS, dict.fromkeys(addresses, SPEEDS))
             yield Crowd(
-                Crew(team, speeds, Runtime(), 1.0, events.append, measure),
+                Crew(joined, speeds, Runtime(), 1.0, events.append, measure),
                 events, servers, handlers,
             )  # fmt: skip
 
@@ -130,8 +131,8 @@ def test_without_helpers_the_device_computes_alone() -> None:
 
     async def go() -> None:
         events: list[Mapping[str, Any]] = []
-        async with Team("device", TeamConfig(("127.0.0.1:9",)), events.append) as team:
-            crew = Crew(team, Speeds(SPEEDS, {}), Runtime(), 1.0, events.append)
+        async with Team("device", TeamConfig(("127.0.0.1:9",)), events.append) as nobody:
+            crew = Crew(nobody, Speeds(SPEEDS, {}), Runtime(), 1.0, events.append)
             await use(Crowd(crew, events, [], []))
         assert [event["event"] for event in events] == ["helper lost", "helpers", "planned"]
 
@@ -197,6 +198,33 @@ def test_a_helper_that_leaves_between_two_inferences(gone: list[int]) -> None:
             assert len(found.told("helper lost")) == len(gone)
         finally:
             await asyncio.to_thread(runner.close)
+
+    with_crowd(2, use)
+
+
+def test_a_helper_that_stops_while_it_is_prepared_is_done_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(team, "_PATIENCE", 0.2)
+    monkeypatch.setattr(parallel_plan, "_LOOK", 0.05)
+
+    async def never(*_: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async def use(found: Crowd) -> None:
+        stopped = found.handlers[0]
+        monkeypatch.setattr(stopped, "load_program", never)
+        # It takes the bytes of a call, as a stopped process does, and says nothing.
+        monkeypatch.setattr(stopped, "put_model", never)
+        member = found.crew.team.members[0]
+        monkeypatch.setattr(member.channel, "describe", never_in_time)
+        assert await infer(found) == ["device", "h1"]
+        (lost,) = found.told("helper lost")
+        assert (lost["because"], lost["address"]) == ("it does not answer", member.address)
+
+    async def never_in_time(timeout: float) -> Any:
+        await asyncio.sleep(timeout)
+        raise CallFailed("DEADLINE_EXCEEDED", "it said nothing")
 
     with_crowd(2, use)
 
