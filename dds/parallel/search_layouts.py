@@ -53,7 +53,8 @@ def layouts(
 def sums(place: NDArray[np.int64], seconds: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     """Sums of the rows of `seconds` that belong to each of `count` places."""
     columns = [np.bincount(place, column, count) for column in seconds.T]
-    return np.ascontiguousarray(np.stack(columns, axis=1))
+    # Of no rows at all bincount returns integers, for which numba would compile everything anew.
+    return np.ascontiguousarray(np.stack(columns, axis=1), np.float64)
 
 
 @njit

@@ -9,10 +9,12 @@ import pytest
 from parallel import LINKS, drawn, team
 
 from dds.model import load_model, zoo
+from dds.model.graph import ModelGraph
 from dds.parallel.checker import violations
 from dds.parallel.schedule import end_of, schedule, schedule_of
 from dds.parallel.search_structure import structure_of
 from dds.parallel.search_tables import Plan, Scratch, Tables, plan_of, tables_of
+from dds.parallel.workers import Worker, WorkerLinks
 
 
 def random_plan(rng: np.random.Generator, tables: Tables) -> Plan:
@@ -57,6 +59,25 @@ def test_every_plan_with_an_end_is_a_valid_schedule(name: str) -> None:
         assert violations(graph, workers, links, found) == ()
         valid += 1
     assert valid >= 5
+
+
+def test_tables_have_the_same_types_whatever_the_question() -> None:
+    """Or the kernels would be compiled anew, for most of a minute."""
+    rng = np.random.default_rng(0)
+    empty = ModelGraph((), (), (), ()), [Worker([])], WorkerLinks(1.0)
+    questions = [drawn(rng, 12, 3, slices=True), drawn(rng, 12, 3), drawn(rng, 1, 1), empty]
+    types = {
+        tuple(
+            (array.dtype, array.ndim, array.flags.c_contiguous, array.flags.writeable)
+            if isinstance(array, np.ndarray)
+            else type(array)
+            for array in tables_of(*question, slices=slices, fused=fused)
+        )
+        for question in questions
+        for slices in (False, True)
+        for fused in (False, True)
+    }
+    assert len(types) == 1
 
 
 def test_equal_questions_get_equal_answers_with_and_without_numba() -> None:
