@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clients.team_config import TeamConfig
     from dds.costs.trace import LinkTrace
 
-__all__ = ["build_parser", "read_config"]
+__all__ = ["build_parser", "read_config", "read_flag"]
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ def read_config(args: argparse.Namespace) -> AgentConfig:
     from dds.profile.cache import cache_directory
 
     def read(flag: str, parse: Callable[[str], T]) -> T:
-        return _read(args, flag, parse)
+        return read_flag(args, flag, parse)
 
     folder = Path(args.cache) if args.cache else cache_directory()
     rtt = read("--rtt", parse_seconds)
@@ -172,10 +172,10 @@ def _read_helpers(args: argparse.Namespace) -> TeamConfig | None:
         return None
     return TeamConfig(
         tuple(args.helpers.split(",")),
-        _read(args, "--helper-bandwidth", parse_bandwidth) if args.helper_bandwidth else None,
-        _read(args, "--helper-rtt", parse_seconds) if args.helper_rtt else None,
+        read_flag(args, "--helper-bandwidth", parse_bandwidth) if args.helper_bandwidth else None,
+        read_flag(args, "--helper-rtt", parse_seconds) if args.helper_rtt else None,
         args.helper_wifi,
-        _read(args, "--measure-plans", parse_seconds, "2"),
+        read_flag(args, "--measure-plans", parse_seconds, "2"),
     )
 
 
@@ -230,7 +230,7 @@ def _read_cloud(args: argparse.Namespace, rtt: float) -> CloudConfig | None:
         )
 
     def read(flag: str, parse: Callable[[str], float]) -> float:
-        return _read(args, flag, parse, _CLOUD_FLAGS[flag])
+        return read_flag(args, flag, parse, _CLOUD_FLAGS[flag])
 
     link = Link(
         read("--edge-cloud-uplink", parse_bandwidth),
@@ -243,7 +243,7 @@ def _read_cloud(args: argparse.Namespace, rtt: float) -> CloudConfig | None:
     return CloudConfig(link, read("--cloud-share", parse_number), direct)
 
 
-def _read(
+def read_flag(
     args: argparse.Namespace, flag: str, parse: Callable[[str], T], default: str | None = None
 ) -> T:
     """A flag's value; InvalidInput names the flag."""

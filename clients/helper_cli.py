@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from clients.flags import read_flag
 from clients.helper_config import HelperConfig, HelperLimits
 from dds.engines import ENGINES
-from dds.errors import DdsError, InvalidInput
+from dds.errors import DdsError
 from dds.profile.runtime import OPTIMISATIONS, Runtime
 from dds.units import parse_bytes, parse_number, parse_seconds
 
@@ -68,22 +69,18 @@ def build_parser() -> argparse.ArgumentParser:
 
 def read_config(args: argparse.Namespace) -> HelperConfig:
     """The helper that the flags describe; raises InvalidInput naming a wrong one."""
-    try:
-        slowdown = parse_number(args.device_slowdown)
-    except InvalidInput as error:
-        raise InvalidInput(f"--device-slowdown: {error}") from error
     return HelperConfig(
         listen=args.listen,
         name=args.name,
         engine=args.engine,
         runtime=Runtime(args.threads, args.optimise),
-        slowdown=slowdown,
+        slowdown=read_flag(args, "--device-slowdown", parse_number),
         cache=Path(args.profiles) if args.profiles else None,
         limits=HelperLimits(
             clients=args.clients,
-            lease=parse_seconds(args.lease),
-            model_bytes=int(parse_bytes(args.max_model)),
-            store_bytes=int(parse_bytes(args.max_store)),
+            lease=read_flag(args, "--lease", parse_seconds),
+            model_bytes=int(read_flag(args, "--max-model", parse_bytes)),
+            store_bytes=int(read_flag(args, "--max-store", parse_bytes)),
         ),
     )
 
