@@ -8,7 +8,7 @@ from typing import Any
 
 from dds.engines.engine import Array, TensorSpec, check_feeds
 from dds.errors import InvalidInput
-from dds.profile.runtime import DEFAULT_RUNTIME, Runtime, open_session, run
+from dds.profile.runtime import DEFAULT_RUNTIME, Runtime, infer, open_session
 
 __all__ = ["OnnxRuntime"]
 
@@ -42,8 +42,7 @@ class _Session:
         if self._session is None:
             raise InvalidInput("the model is closed; load it again")
         check_feeds(self.inputs, feeds)
-        outputs, _ = run(self._session, feeds)
-        return outputs
+        return infer(self._session, feeds)
 
     def close(self) -> None:
         """See :class:`~dds.engines.engine.Executable`."""

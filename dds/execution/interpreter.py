@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ from dds.parallel.tiles import Region
 __all__ = ["Loaded", "load"]
 
 Array = NDArray[Any]
+#: What is held of each part, by its number.
+Held = list[Array | None]
+Move = Callable[[Held, Mailbox], None]
 
 
 def load(program: Program, engine: Engine) -> Loaded:
@@ -46,7 +49,16 @@ class Loaded:
         """executables: of its computes, in order."""
         self.program = program
         self._executables = tuple(executables)
-        self._drops = _drops(program)
+        # Parts are numbered once: to look them up takes longer than small models do.
+        number: dict[Part, int] = {}
+        for part in (*program.inputs, *(part for step in program.steps for part in _makes(step))):
+            number.setdefault(part, len(number))
+        self._room = len(number)
+        models = iter(executables)
+        self._moves = [_move(step, number, models) for step in program.steps]
+        self._drops = [[number[part] for part in parts] for parts in _drops(program)]
+        self._inputs = [(part.tensor, number[part]) for part in program.inputs]
+        self._outputs = [(part.tensor, number[part]) for part in program.outputs]
 
     def play(
         self,
@@ -62,28 +74,20 @@ class Loaded:
         Raises InvalidInput for an input that is missing or of another form, what the engine
         raises, and what the mailbox raises.
         """
-        held: dict[Part, Array] = {}
-        for part in self.program.inputs:
-            if part.tensor not in feeds:
-                raise InvalidInput(f"input {part.tensor!r} is missing")
-            held[part] = feeds[part.tensor]
-        executables = iter(self._executables)
+        held: Held = [None] * self._room
+        for name, at in self._inputs:
+            if name not in feeds:
+                raise InvalidInput(f"input {name!r} is missing")
+            held[at] = feeds[name]
         clock = time.perf_counter
-        for k, step in enumerate(self.program.steps):
+        for k, move in enumerate(self._moves):
             started = clock()
-            match step:
-                case Compute(inputs=inputs, outputs=outputs):
-                    made = next(executables).run({n: held[part] for n, part in inputs.items()})
-                    held.update((part, made[name]) for name, part in outputs.items())
-                case Send(part=part, receiver=receiver, within=whole):
-                    mailbox.send(part, receiver, _cut(held[whole], part.region, whole.region))
-                case Receive(part=part, sender=sender):
-                    held[part] = mailbox.receive(part, sender)
+            move(held, mailbox)
             if seconds is not None:
                 seconds[k] = clock() - started
-            for part in self._drops[k]:
-                del held[part]
-        return {part.tensor: held[part] for part in self.program.outputs}
+            for at in self._drops[k]:
+                held[at] = None
+        return {name: _there(held, at) for name, at in self._outputs}
 
     def close(self) -> None:
         """Let its models go; again does nothing."""
@@ -91,14 +95,48 @@ class Loaded:
             executable.close()
 
 
-def _cut(values: Array, region: Region, outer: Region) -> Array:
-    """A view of a region of what holds `outer`."""
+def _move(step: Step, number: Mapping[Part, int], models: Iterator[Executable]) -> Move:
+    """What a step does to the parts that are held, by their numbers."""
+    match step:
+        case Compute(inputs=inputs, outputs=outputs):
+            run = next(models).run
+            reads = [(name, number[part]) for name, part in inputs.items()]
+            makes = [(name, number[part]) for name, part in outputs.items()]
+
+            def compute(held: Held, _: Mailbox) -> None:
+                made = run({name: _there(held, at) for name, at in reads})
+                for name, at in makes:
+                    held[at] = made[name]
+
+            return compute
+        case Send(part=part, receiver=receiver, within=whole):
+            source, index = number[whole], _index(part.region, whole.region)
+
+            def send(held: Held, mailbox: Mailbox) -> None:
+                mailbox.send(part, receiver, _there(held, source)[index])
+
+            return send
+        case Receive(part=part, sender=sender):
+            target = number[part]
+
+            def receive(held: Held, mailbox: Mailbox) -> None:
+                held[target] = mailbox.receive(part, sender)
+
+            return receive
+
+
+def _there(held: Held, at: int) -> Array:
+    values = held[at]
+    assert values is not None  # noqa: S101 -- _check has seen that it is made before
+    return values
+
+
+def _index(region: Region, outer: Region) -> Any:
+    """Which elements of what holds `outer` are those of a region."""
     if region == outer:
-        return values
+        return ...
     axis, low, high = within(region, outer)
-    index = [slice(None)] * values.ndim
-    index[axis] = slice(low, high)
-    return values[tuple(index)]
+    return (*[slice(None)] * axis, slice(low, high))
 
 
 def _reads(step: Step) -> Iterator[Part]:

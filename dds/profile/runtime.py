@@ -33,6 +33,7 @@ __all__ = [
     "Clock",
     "Runtime",
     "clock_of",
+    "infer",
     "numpy_type",
     "open_session",
     "platform_fingerprint",
@@ -155,14 +156,23 @@ def run(
     options: ``onnxruntime.RunOptions``, whose `terminate` stops the run between operators.
     Raises InvalidInput when an operator fails on these inputs.
     """
-    names = [output.name for output in session.get_outputs()]
     clock = clock_of(session.get_session_options().intra_op_num_threads)
     started = clock()
+    outputs = infer(session, inputs, options)
+    return outputs, clock() - started
+
+
+def infer(session: Any, inputs: Mapping[str, Array], options: Any = None) -> dict[str, Array]:
+    """One inference, without a look at the clock: :func:`run` takes up to 20 us longer.
+
+    Raises InvalidInput when an operator fails on these inputs.
+    """
+    names = [output.name for output in session.get_outputs()]
     try:
         values = session.run(names, dict(inputs), options)
     except Exception as error:  # as above
         raise InvalidInput(f"onnxruntime cannot run the model: {first_line(error)}") from error
-    return dict(zip(names, values, strict=True)), clock() - started
+    return dict(zip(names, values, strict=True))
 
 
 def clock_of(threads: int) -> Clock:

@@ -170,6 +170,16 @@ def test_arrays_that_are_sent_are_views_where_that_is_enough() -> None:
     np.testing.assert_array_equal(sent, x[:, :, 3:])
 
 
+def test_a_single_number_is_sent_as_an_array() -> None:
+    number = Part("x", WHOLE)
+    office = PostOffice([Program(1, (), (Receive(number, 0),), ())])
+    program = Program(0, (number,), (Send(number, 1, number),), ())
+    load(program, PLAIN).play({"x": np.array(5.0, np.float32)}, office.mailbox(0))
+    sent = office.mailbox(1).receive(number, 0)
+    assert isinstance(sent, np.ndarray)
+    assert (sent.shape, sent.item()) == ((), 5.0)
+
+
 @pytest.mark.parametrize("slow", [0, 1])
 def test_a_worker_that_fails_ends_all(slow: int) -> None:
     """The feed fits nobody: worker 1 computes with it first, or worker 0."""
