@@ -17,8 +17,9 @@ from dds.profile.profile import Profile
 from dds.session.messages import ClientMessage, ServerMessage
 from dds.session.profiling import ProfileRequest
 from dds.session.status import MarketStatus
-from dds.session.upload import CHUNK_BYTES, ModelHeader, ModelReceipt
+from dds.session.upload import ModelHeader, ModelReceipt
 from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2_grpc, profiles, tensors
+from dds.wire.calling import start_upload
 
 __all__ = ["Channel"]
 
@@ -93,18 +94,11 @@ class Channel:
 
     async def put_model(self, lease: str, digest: str, model: bytes) -> ModelReceipt:
         """Upload a model unless the server has it."""
-
-        async def chunks() -> AsyncIterator[market_pb2.ModelChunk]:
-            yield codec.chunk_to_proto(ModelHeader(lease, digest, len(model)))
-            # gRPC forgets why a call was refused if it is still being written to.
-            if tensors.WANTED_KEY not in dict(await call.initial_metadata()):
-                await call.code()  # the answer is on its way
-                return
-            for start in range(0, len(model), CHUNK_BYTES):
-                yield codec.chunk_to_proto(model[start : start + CHUNK_BYTES])
-
         timeout = _SHORT + len(model) / _SLOWEST_UPLOAD
-        call = self._market.PutModel(chunks(), timeout=timeout, metadata=self._metadata())
+        header = ModelHeader(lease, digest, len(model))
+        call = start_upload(
+            self._market.PutModel, header, model, timeout=timeout, metadata=self._metadata()
+        )
         return codec.receipt_from_proto(await _reply(call))
 
     async def profile_model(self, request: ProfileRequest) -> tuple[Profile, bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Any, TypeVar
 
 import grpc
@@ -20,8 +20,9 @@ from dds.session.helping import (
     Tenancy,
 )
 from dds.session.profiling import ProfileRequest
-from dds.session.upload import CHUNK_BYTES, ModelHeader, ModelReceipt
-from dds.wire import codec, helper_pb2, helper_pb2_grpc, helping, market_pb2, profiles, tensors
+from dds.session.upload import ModelHeader, ModelReceipt
+from dds.wire import codec, helper_pb2, helper_pb2_grpc, helping, profiles
+from dds.wire.calling import start_upload
 
 __all__ = ["HelperChannel"]
 
@@ -91,17 +92,9 @@ class HelperChannel:
 
     async def put_model(self, lease: str, digest: str, model: bytes) -> ModelReceipt:
         """Upload a model unless the helper has it."""
-
-        async def chunks() -> AsyncIterator[market_pb2.ModelChunk]:
-            yield codec.chunk_to_proto(ModelHeader(lease, digest, len(model)))
-            # gRPC forgets why a call was refused if it is still being written to.
-            if tensors.WANTED_KEY not in dict(await call.initial_metadata()):
-                await call.code()  # the answer is on its way
-                return
-            for start in range(0, len(model), CHUNK_BYTES):
-                yield codec.chunk_to_proto(model[start : start + CHUNK_BYTES])
-
-        call = self._helper.PutModel(chunks(), timeout=_LONG + len(model) / _SLOWEST)
+        header = ModelHeader(lease, digest, len(model))
+        timeout = _LONG + len(model) / _SLOWEST
+        call = start_upload(self._helper.PutModel, header, model, timeout=timeout)
         return codec.receipt_from_proto(await self._reply(call))
 
     async def profile_model(self, request: ProfileRequest) -> Profile:

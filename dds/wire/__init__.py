@@ -7,7 +7,7 @@
 - ``dds.wire.codec``        dataclasses of ``dds.session`` to protobuf and back
 - ``dds.wire.profiles``     measured profiles, to protobuf and back
 - ``dds.wire.helping``      what clients and helpers say, to protobuf and back
-- ``dds.wire.serving``      what gRPC servers do the same way
+- ``dds.wire.serving``      what gRPC servers do the same way; ``dds.wire.calling``, clients
 - ``dds.wire.tensors``      numpy arrays to Open Inference tensors and back
 
 Importing this package alone loads neither grpc nor protobuf; its modules do.

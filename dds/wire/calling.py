@@ -1,0 +1,30 @@
+"""What every gRPC client here does the same way: uploads, the other end of ``serving``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from dds.session.upload import CHUNK_BYTES, ModelHeader
+from dds.wire import codec, market_pb2, tensors
+
+__all__ = ["start_upload"]
+
+
+def start_upload(method: Callable[..., Any], header: ModelHeader, model: bytes, **how: Any) -> Any:
+    """The call of a stub's ``PutModel``: a header, and then the bytes if they are wanted.
+
+    how: timeout and metadata of the call.
+    """
+
+    async def chunks() -> AsyncIterator[market_pb2.ModelChunk]:
+        yield codec.chunk_to_proto(header)
+        # gRPC forgets why a call was refused if it is still being written to.
+        if tensors.WANTED_KEY not in dict(await call.initial_metadata()):
+            await call.code()  # the answer is on its way
+            return
+        for start in range(0, len(model), CHUNK_BYTES):
+            yield codec.chunk_to_proto(model[start : start + CHUNK_BYTES])
+
+    call = method(chunks(), **how)
+    return call
