@@ -20,9 +20,9 @@ class HelperLimits:
 
     clients: at a time; lease: seconds of silence after which a client is forgotten; model_bytes:
     one model; store_bytes, models: all models together; tensor_bytes, flops: of one model's
-    inference, and the parts that come for one program; programs: of one client; steps: of one
-    program; message_bytes: one gRPC message; calls: gRPC calls at a time; profile_seconds: of
-    measuring one model.
+    inference, and of one run of a program; programs: of one client; computes: steps of one program
+    that run a model; message_bytes: one gRPC message; calls: gRPC calls at a time;
+    profile_seconds: of measuring one model.
     """
 
     clients: int = 16
@@ -33,6 +33,7 @@ class HelperLimits:
     tensor_bytes: int = 2**31
     flops: float = 1e12
     programs: int = 8
+    computes: int = 1024
     message_bytes: int = 2**28
     calls: int = 256
     profile_seconds: float = 10.0

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -72,6 +73,8 @@ class HelperHandlers:
         self._models = ModelStore[BroughtModel](limits.store_bytes, limits.models)
         self._programs: dict[str, LoadedProgram] = {}
         self._measuring = False
+        #: Programs that each lease is having loaded.
+        self._loading: Counter[str] = Counter()
         # One thread per program that may be playing: each waits for parts most of the time.
         self._threads = ThreadPoolExecutor(
             limits.clients * limits.programs + 1, thread_name_prefix="helper"
@@ -150,11 +153,14 @@ class HelperHandlers:
 
         Raises LeaseRefused or UnknownModel.
         """
+        return self._model(lease, digest).data
+
+    def _model(self, lease: str, digest: str) -> BroughtModel:
         self._check_lease(lease)
         for key, program in self._programs.items():
             if program.assignment.lease == lease and self._models.has(digest, key):
-                return self._models.get(digest, key).data
-        return self._models.get(digest, lease).data
+                return self._models.get(digest, key)
+        return self._models.get(digest, lease)
 
     async def profile_model(self, request: ProfileRequest) -> Profile:
         """How long a model's parts take here, unpaced; a few seconds at most.
@@ -181,15 +187,22 @@ class HelperHandlers:
         """Make a program ready; remarks on models that do not run on this engine, and why.
 
         Raises LeaseRefused, Busy for more programs than a client may have, and InvalidInput for a
-        key in use and for models that are not what the steps say.
+        key in use, for models that are not what the steps say, and for more work than one model may
+        be.
         """
         lease, limits = assignment.lease, self.config.limits
         self._tenants.began(lease, self._clock())
         try:
             own = sum(one.assignment.lease == lease for one in self._programs.values())
+            own += self._loading[lease]
             if own >= limits.programs:
                 raise Busy(f"this client has {own} programs here; unload one")
-            loaded, expected, remarks = await self._background(self._load, assignment)
+            self._check_work(assignment)
+            self._loading[lease] += 1
+            try:
+                loaded, expected, remarks = await self._background(self._load, assignment)
+            finally:
+                self._loading -= Counter((lease,))
             try:
                 self._check_lease(lease)
                 if assignment.key in self._programs:
@@ -205,6 +218,26 @@ class HelperHandlers:
             return remarks
         finally:
             self._tenants.ended(lease, self._clock())
+
+    def _check_work(self, assignment: Assignment) -> None:
+        """Raise InvalidInput for a program of which a run is more than one of a model may be.
+
+        Nothing stops a run between two models that wait for no part.
+        """
+        limits, lease = self.config.limits, assignment.lease
+        computes = [s.model for s in assignment.program.steps if isinstance(s, Compute)]
+        if len(computes) > limits.computes:
+            raise InvalidInput(
+                f"program: it runs {len(computes)} models; this helper takes at most "
+                f"{limits.computes}"
+            )
+        flops = {model: self._model(lease, _digest(model)).graph.flops for model in set(computes)}
+        size, work = sum(map(len, computes)), sum(flops[model] for model in computes)
+        if size > limits.store_bytes or work > limits.flops:
+            raise InvalidInput(
+                f"program: its models have {size} bytes and a run takes {work:.3g} FLOP; this "
+                f"helper takes at most {limits.store_bytes} and {limits.flops:.3g}"
+            )
 
     def _load(self, assignment: Assignment) -> tuple[Loaded, dict[Receive, Form], tuple[str, ...]]:
         checking = CheckedEngine(self._engine, self.config.runtime)
@@ -281,5 +314,8 @@ class HelperHandlers:
 
 
 def _digests(program: Program) -> set[str]:
-    models = (step.model for step in program.steps if isinstance(step, Compute))
-    return {hashlib.sha256(model).hexdigest() for model in models}
+    return {_digest(step.model) for step in program.steps if isinstance(step, Compute)}
+
+
+def _digest(model: bytes) -> str:
+    return hashlib.sha256(model).hexdigest()

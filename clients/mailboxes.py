@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dds.engines import Executable, TensorSpec
 from dds.errors import DdsError, InvalidInput
-from dds.parallel.program import Compute, Part, Program, Receive
+from dds.parallel.program import Compute, Part, Program, Receive, Send
 from dds.profile.runtime import numpy_type
 from dds.session.refusals import TooLate
 
@@ -50,8 +50,8 @@ def announced(
     executables: of its compute steps, in order; known: forms of parts that no model may take.
 
     Raises InvalidInput where a model has other inputs or outputs than its step, takes or makes a
-    part in two forms, or one of a type or shape that is not fixed, and for a part of which the
-    form is not known.
+    part in two forms, or one of a type or shape that is not fixed or not that of its region, and
+    for a part of which the form is not known.
     """
     forms = dict(known)
     computes = [step for step in program.steps if isinstance(step, Compute)]
@@ -65,15 +65,33 @@ def announced(
                 )
             for spec in side:
                 form, part = _form(spec), bound[spec.name]
+                _check_region(part, form)
                 if forms.setdefault(part, form) != form:
                     raise InvalidInput(f"program: {part} is {form} and {forms[part]}")
     found: dict[Receive, Form] = {}
     for step in program.steps:
+        # Parts of parts are checked on arrival; what is in no form here is the program's own input.
+        if isinstance(step, Send) and step.within.region.axis < 0 and step.within in forms:
+            _check_inside(step.part, forms[step.within])
         if isinstance(step, Receive):
             if step.part not in forms:
                 raise InvalidInput(f"program: {step.part} is received, but no model takes it")
             found[step] = forms[step.part]
     return found
+
+
+def _check_region(part: Part, form: Form) -> None:
+    """Raise InvalidInput unless something of this form can be this part."""
+    axis, low, high = part.region
+    if axis >= 0 and not (axis < len(form.shape) and form.shape[axis] == high - low):
+        raise InvalidInput(f"program: {part} is {form}, which is not of its region's size")
+
+
+def _check_inside(part: Part, whole: Form) -> None:
+    """Raise InvalidInput unless a part can be cut out of its tensor, which has this form."""
+    axis, _, high = part.region
+    if axis >= 0 and not (axis < len(whole.shape) and high <= whole.shape[axis]):
+        raise InvalidInput(f"program: {part} is not inside of its tensor, which is {whole}")
 
 
 def _form(spec: TensorSpec) -> Form:

@@ -25,6 +25,9 @@ _SI = {"": 1.0, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "k": 1e3, "K": 1e3,
        "G": 1e9, "T": 1e12}  # fmt: skip
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
 _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\d\s].*?)?\s*")
+#: A name, an IPv4 address, or an IPv6 address in brackets; nothing else that gRPC would follow,
+#: such as unix:/path or vsock:2.
+_HOST = re.compile(r"[^\s/:\[\]]+|\[[0-9A-Fa-f:.%a-z]+\]")
 
 
 def _split(text: str, what: str, example: str) -> tuple[float, str]:
@@ -111,6 +114,6 @@ def parse_address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     # More digits than int() reads are no port either.
     fits = port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) < 2**16
-    if not (host and fits and len(host) <= 253 and host.isprintable() and " " not in host):
+    if not (fits and len(host) <= 253 and _HOST.fullmatch(host) and host.isprintable()):
         raise InvalidInput(f"{text[:80]!r}; need HOST:PORT such as 127.0.0.1:50051")
     return host, int(port)

@@ -52,6 +52,10 @@ def test_what_a_program_receives_has_the_form_its_models_say() -> None:
     assert FORM.bytes == 24
 
 
+def test_a_device_sends_parts_of_an_input_that_no_model_of_its_own_takes() -> None:
+    assert announced(Program(0, (X,), (Send(ROW, 1, X),), ()), []) == {}
+
+
 def test_a_part_that_is_only_handed_on_must_be_known() -> None:
     program = Program(0, (), (Receive(X, 1),), (X,))
     assert announced(program, [], {X: FORM}) == {Receive(X, 1): FORM}
@@ -81,6 +85,16 @@ def test_a_part_has_one_form() -> None:
             Program(1, (), (Receive(X, 0), STEP, other), ()),
             [model(spec("a")), model(spec("c", (3, 2)), makes=spec("z"))],
         )
+
+
+@pytest.mark.parametrize("region", [Region(0, 0, 3), Region(31, 0, 1)])
+def test_a_part_is_as_large_as_its_region(region: Region) -> None:
+    part = Part("x", region)
+    taken = Compute(b"", {"a": part}, {"y": Y})
+    with pytest.raises(InvalidInput, match="not of its region's size"):
+        announced(Program(1, (), (Receive(part, 0), taken), ()), [model(spec("a"))])
+    with pytest.raises(InvalidInput, match="not inside of its tensor"):
+        announced(Program(1, (), (Receive(X, 0), STEP, Send(part, 0, X)), ()), [model(spec("a"))])
 
 
 @given(st.permutations([Receive(X, 0), Receive(X, 1), Receive(ROW, 0)]))

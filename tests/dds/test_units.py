@@ -97,7 +97,11 @@ def test_addresses_come_back(host: str, port: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "host", ":1", "host:", "host:65536", "host:-1", "host:٣", "a b:1", "h\n:1", "h:1e3"],
+    [
+        *("", "host", ":1", "host:", "host:65536", "host:-1", "host:٣", "a b:1", "h\n:1", "h:1e3"),
+        # gRPC would follow these.
+        *("unix:/tmp/socket:1", "unix-abstract:name:1", "vsock:2:1", "dns:///host:1", "::1:1"),
+    ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="need HOST:PORT"):
