@@ -26,14 +26,16 @@ def test_engine_conforms(each: Engine, check) -> None:
     check(each)
 
 
-# Of 1884 models, in onnx 1.23, every twelfth.
-LEAST_RIGHT = {"openvino": 90, "torch": 25}
-MOST_DIFFERENT = {"openvino": 5, "torch": 0}
+# Of 1884 models, in onnx 1.23, each so many-th; OpenVINO compiles some of them for seconds.
+# `make engines` counts them all.
+EVERY = {"openvino": 40, "torch": 12}
+LEAST_RIGHT = {"openvino": 28, "torch": 25}
+MOST_DIFFERENT = {"openvino": 2, "torch": 0}
 
 
 @pytest.mark.parametrize("name", [name for name in INSTALLED if name != "onnxruntime"])
 def test_models_that_onnx_is_tested_with(name: str) -> None:
-    found = node_models(engine(name), every=12)
+    found = node_models(engine(name), every=EVERY[name])
     print(name, found.right, len(found.refused), dict(found.different))
     assert found.right >= LEAST_RIGHT[name]
     assert len(found.different) <= MOST_DIFFERENT[name]
