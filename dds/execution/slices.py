@@ -121,7 +121,7 @@ def measure_slices(
     programs = [Program(k, inputs, tuple(steps), ()) for k in range(len(cores))]
     values = random_inputs(stand, np.random.default_rng(0))
     with PinnedWorkers(programs, stand, cores, runtime=runtime) as workers:
-        rounds = [steps for _ in range(plays) for steps in workers.run(values).steps]
+        rounds = [taken for _ in range(plays) for taken in workers.run(values).steps]
     # Something else on a core makes single numbers too long, and none too short.
     measured = np.quantile(rounds[len(cores) :], 0.25, axis=0)
     work = np.array([_work(graph, timing, tile) for tile in tiles])
