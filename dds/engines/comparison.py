@@ -43,7 +43,7 @@ def allowed(dtype: np.dtype[Any], tolerance: float = TOLERANCE) -> float:
 
 
 def difference(value: Array, reference: Array) -> float:
-    """How far a tensor is from what it should be: max |v - r| / max |r|.
+    """How far a tensor is from what it should be: largest abs(v - r) / largest abs(r).
 
     0 where all are equal; infinite where types, shapes, or the places of infinities and NaN
     differ, and for integers, booleans and text that are not equal.
