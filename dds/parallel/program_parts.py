@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
 from dds.parallel.rewrite import Source
-from dds.parallel.schedule import Schedule, Transfer
+from dds.parallel.schedule import Schedule, Task, Transfer
 from dds.parallel.tiles import WHOLE, Region, holds, tile_inputs, tile_outputs
 
 __all__ = ["GIVEN", "Piece", "Supply", "supply"]
@@ -67,52 +67,77 @@ def supply(source: Source, schedule: Schedule) -> Supply:
     Raises InvalidInput for what is no part of the model, and for anything that a task reads and
     its worker does not have by then.
     """
-    graph = source.graph
-    tasks, slack = schedule.tasks, _TOLERANCE * schedule.latency
+    graph, tasks = source.graph, schedule.tasks
     _check(graph, schedule)
-    made: dict[tuple[int, int], list[Piece]] = defaultdict(list)
-    for t in graph.inputs:
-        made[t, 0].append(Piece(t, WHOLE, GIVEN, WHOLE, 0, 0.0, 0.0))
-    sent: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
-    for transfer in schedule.transfers:
-        sent[transfer.tensor, transfer.receiver].append(transfer)
-
-    def held(t: int, worker: int, moment: float) -> list[Piece]:
-        """What a worker has of a tensor by then: what it made first, then what comes soonest."""
-        own = [piece for piece in made[t, worker] if piece.since <= moment + slack]
-        come = [
-            piece
-            for transfer in sent[t, worker]
-            if transfer.end <= moment + slack
-            for piece in _pieces(source, transfer, made[t, transfer.sender], slack)
-        ]
-        return own + sorted(come, key=lambda piece: piece.since)
-
+    stock = _Stock(source, schedule)
     reads: list[Reads] = [{} for _ in tasks]
     moments = [task.start for task in tasks]
     # Of what a task reads, the makers begin with earlier operators: they have been here.
     for i in sorted(range(len(tasks)), key=lambda i: tasks[i].tile.operators.start):
-        task, tile = tasks[i], tasks[i].tile
-        inputs = tile_inputs(graph, tile.operators, tile.kind, tile.low, tile.high)
-        outputs = tile_outputs(graph, tile.operators, tile.kind, tile.low, tile.high)
-        reads[i] = {
-            t: _cover(graph, t, region, held(t, task.worker, task.start), str(task))
-            for t, region in inputs.items()
-        }
+        reads[i] = stock.read(tasks[i])
+        stock.make(i, tasks[i])
         makers = {piece.maker for pieces in reads[i].values() for piece in pieces} - {GIVEN}
-        moments[i] = max([task.start, *(moments[maker] for maker in makers)])
-        for t, region in outputs.items():
-            piece = Piece(t, region, i, region, task.worker, task.end, task.end)
-            made[t, task.worker].append(piece)
-    returns = {
-        t: _cover(graph, t, WHOLE, held(t, 0, schedule.latency), "the model's end")
-        for t in graph.outputs
-    }
+        moments[i] = max([moments[i], *(moments[maker] for maker in makers)])
+    returns = stock.take(dict.fromkeys(graph.outputs, WHOLE), 0, schedule.latency, "the end")
     first = sorted(range(len(tasks)), key=lambda i: (moments[i], tasks[i].tile.operators.start, i))
     order = [0] * len(tasks)
     for place, i in enumerate(first):
         order[i] = place
-    return Supply(tuple(reads), returns, tuple(order), slack)
+    return Supply(tuple(reads), returns, tuple(order), stock.slack)
+
+
+class _Stock:
+    """What workers have of each tensor, and what they are sent."""
+
+    def __init__(self, source: Source, schedule: Schedule) -> None:
+        self.source = source
+        self.slack = _TOLERANCE * schedule.latency
+        #: By tensor and worker.
+        self.made: dict[tuple[int, int], list[Piece]] = defaultdict(list)
+        for t in source.graph.inputs:
+            self.made[t, 0].append(Piece(t, WHOLE, GIVEN, WHOLE, 0, 0.0, 0.0))
+        self.sent: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
+        for transfer in schedule.transfers:
+            self.sent[transfer.tensor, transfer.receiver].append(transfer)
+
+    def make(self, i: int, task: Task) -> None:
+        """Task i makes what its tile hands on."""
+        tile = task.tile
+        graph = self.source.graph
+        made = tile_outputs(graph, tile.operators, tile.kind, tile.low, tile.high)
+        for t, region in made.items():
+            piece = Piece(t, region, i, region, task.worker, task.end, task.end)
+            self.made[t, task.worker].append(piece)
+
+    def read(self, task: Task) -> Reads:
+        """The pieces that hold what a task reads."""
+        tile = task.tile
+        graph = self.source.graph
+        regions = tile_inputs(graph, tile.operators, tile.kind, tile.low, tile.high)
+        return self.take(regions, task.worker, task.start, task)
+
+    def take(
+        self, regions: Mapping[int, Region], worker: int, moment: float, reader: object
+    ) -> Reads:
+        """The pieces that hold regions on a worker at a moment, s.
+
+        Raises InvalidInput, naming the reader, where it does not have them by then.
+        """
+        return {
+            t: _cover(self.source.graph, t, region, self._held(t, worker, moment), reader)
+            for t, region in regions.items()
+        }
+
+    def _held(self, t: int, worker: int, moment: float) -> list[Piece]:
+        """What a worker has of a tensor by then: what it made first, then what comes soonest."""
+        own = [piece for piece in self.made[t, worker] if piece.since <= moment + self.slack]
+        come = [
+            piece
+            for transfer in self.sent[t, worker]
+            if transfer.end <= moment + self.slack
+            for piece in _pieces(self.source, transfer, self.made[t, transfer.sender], self.slack)
+        ]
+        return own + sorted(come, key=lambda piece: piece.since)
 
 
 def _check(graph: ModelGraph, schedule: Schedule) -> None:
@@ -160,7 +185,7 @@ def _pieces(
 
 
 def _cover(
-    graph: ModelGraph, t: int, region: Region, pieces: Sequence[Piece], reader: str
+    graph: ModelGraph, t: int, region: Region, pieces: Sequence[Piece], reader: object
 ) -> tuple[Piece, ...]:
     """Pieces that hold a region: one if one does, else the fewest along one axis.
 

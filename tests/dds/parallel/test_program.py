@@ -330,7 +330,7 @@ def test_the_places_where_a_schedule_is_not_of_this_model_are_named() -> None:
         others = (*plan.tasks[:k], *plan.tasks[k + 1 :])
         refused("does not have that by then", tasks=others)
         refused("5 operators have not", tasks=(*others, replace(task, tile=of(4, 5))))
-    refused("the model's end needs all of 'y'", tasks=plan.tasks[:-1])
+    refused("^the end needs all of 'y'", tasks=plan.tasks[:-1])
     worker = Worker([1.0] * 66)
     squeezenet = load_model(zoo.topology("squeezenet"))
     other = schedule(squeezenet, [worker, worker], WorkerLinks(1e9), tries=0)
