@@ -71,7 +71,8 @@ def plan_for_this_machine(
 
     Several are found for slices that cost more or less to start, since a schedule counts a start
     for every run it slices, while programs run several as one model and pay for the bytes that go
-    in and out.  Each is played a few times, and what counts is what it took.
+    in and out.  Each is played a few times, the first core alone too, and what counts is what it
+    took.
 
     Arguments and errors are those of :func:`on_this_machine`.
     """
@@ -84,9 +85,9 @@ def plan_for_this_machine(
     links, wake = measure_links(chosen)
     inputs = random_inputs(graph, np.random.default_rng(0))
     plans: list[MachinePlan] = []
-    for factor in _FACTORS:
+    for count, factor in ((1, 1.0), *((len(chosen), factor) for factor in _FACTORS)):
         worker = Worker(costs.timing, overhead=factor * costs.start, thin=costs.thin)
-        found = schedule(graph, [worker] * len(chosen), links)
+        found = schedule(graph, [worker] * count, links)
         if any(found.tasks == plan.schedule.tasks for plan in plans):
             continue
         team = programs(source, found, len(chosen))
