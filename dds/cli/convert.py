@@ -160,7 +160,7 @@ class _Result:
         ratio = self.seconds["after"] / self.seconds["before"]
         lines.append(
             f"latency: {before} as it was on onnxruntime, {after} on {self.done.engine} "
-            f"({ratio:.2f} of it)"
+            f"({ratio:.2f} times as long)"
         )
         if self.written:
             lines.append(f"wrote {' and '.join(map(str, self.written))}")
