@@ -9,6 +9,7 @@ from pathlib import Path
 from dds.engines import ENGINES
 from dds.errors import InvalidInput
 from dds.profile.runtime import Runtime
+from dds.session.helping import check_slowdown
 from dds.units import parse_address
 
 __all__ = ["HelperConfig", "HelperLimits"]
@@ -71,5 +72,4 @@ class HelperConfig:
             raise InvalidInput(f"listen is {error}") from error
         if self.engine not in ENGINES:
             raise InvalidInput(f"engine {self.engine!r} is none of {', '.join(ENGINES)}")
-        if not 0.0 < self.slowdown < math.inf:
-            raise InvalidInput(f"device slowdown is {self.slowdown!r}; need a finite number > 0")
+        check_slowdown("device slowdown", self.slowdown)

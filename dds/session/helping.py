@@ -32,6 +32,7 @@ __all__ = [
     "UnknownRun",
     "check_assignment",
     "check_key",
+    "check_slowdown",
 ]
 
 #: Of this protocol.
@@ -66,7 +67,7 @@ class Description:
     engine: the name of the one that runs everything there; platform: fingerprint of its machine
     and runtime; slowdown: seconds it takes per second of CPU time there.
 
-    Raises InvalidInput for a slowdown that is not finite and > 0.
+    Raises InvalidInput for a slowdown that is no device's: not within 1e-6 to 1e6.
     """
 
     name: str
@@ -76,8 +77,7 @@ class Description:
     version: int = VERSION
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.slowdown < math.inf:
-            raise InvalidInput(f"helper.slowdown is {self.slowdown!r}; need a finite number > 0")
+        check_slowdown("helper.slowdown", self.slowdown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,12 @@ class Played:
         for value in self.seconds:
             if not 0.0 <= value < math.inf:
                 raise InvalidInput(f"played.seconds has {value!r}; need finite numbers >= 0")
+
+
+def check_slowdown(where: str, slowdown: float) -> None:
+    """Raises InvalidInput, naming the field, for a slowdown that is not within 1e-6 to 1e6."""
+    if not 1e-6 <= slowdown <= 1e6:
+        raise InvalidInput(f"{where} is {slowdown!r}; need 1e-6 to 1e6")
 
 
 def check_key(key: str) -> None:

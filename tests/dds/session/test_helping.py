@@ -84,3 +84,10 @@ def test_times_out_of_range_are_refused(number: float) -> None:
     ):
         with pytest.raises(InvalidInput):
             make()
+
+
+@pytest.mark.parametrize("slowdown", [0.0, 5e-324, 1e-7, 2e6, 1.7e308])
+def test_no_device_is_so_fast_or_slow(slowdown: float) -> None:
+    """With such seconds nothing could be scheduled, and a lie would end the client."""
+    with pytest.raises(InvalidInput, match=r"^helper.slowdown is .*; need 1e-6 to 1e6$"):
+        Description("h", "onnxruntime", "p", slowdown)
