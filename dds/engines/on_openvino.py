@@ -90,7 +90,7 @@ class _Compiled:
             if self._request is None:
                 raise InvalidInput("the model is closed; load it again")
             check_feeds(self.inputs, feeds)
-            values = {at: np.ascontiguousarray(feeds[name]) for name, at in self._in.items()}
+            values = {at: np.asarray(feeds[name], order="C") for name, at in self._in.items()}
             try:
                 # The request reads the feeds where they lie, and its outputs are copied.
                 found = self._request.infer(values, share_inputs=True)

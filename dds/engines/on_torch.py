@@ -179,7 +179,7 @@ class _Eager:
         return {
             spec.name: value.numpy(force=True).copy()
             if value.untyped_storage().data_ptr() in kept
-            else np.ascontiguousarray(value.numpy(force=True))
+            else np.asarray(value.numpy(force=True), order="C")
             for spec, value in arrays
         }
 
@@ -232,7 +232,7 @@ def _weight(file: OnnxFile, weight: Weight) -> Tensor:
 
 def _tensor(array: Array) -> Tensor:
     """A tensor in the array's memory where that can be written, which PyTorch insists on."""
-    array = np.ascontiguousarray(array)
+    array = np.asarray(array, order="C")
     try:
         return torch.from_numpy(array if array.flags.writeable else array.copy())
     except TypeError as error:

@@ -75,6 +75,10 @@ def forms_are_the_models(engine: Engine) -> None:
         "q": [False, True],
     }
     assert found["j"].dtype == np.int64
+    scalar = engine.load(text_model("(float x, float[2] v) => (float y) {y = Mul(x, x)}"))
+    found = scalar.run({"x": np.array(3.0, np.float32), "v": np.zeros(2, np.float32)})
+    assert found["y"].shape == (), f"a scalar has the shape {found['y'].shape}"
+    assert found["y"] == 9.0
 
 
 def answers_are_right(engine: Engine) -> None:
