@@ -159,4 +159,7 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 @functools.lru_cache(maxsize=64)
 def _name(dtype: np.dtype[Any]) -> str:
     # numpy puts a name together anew each time, in several microseconds.
-    return "string" if dtype.kind in "OUST" else dtype.name
+    if dtype.kind in "OUST":
+        return "string"
+    # Runtimes read bytes as this machine orders them, and would take others for other numbers.
+    return dtype.name if dtype.isnative else dtype.str

@@ -14,6 +14,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dds.engines import TensorSpec
+from dds.engines.engine import check_feeds
 from dds.errors import InternalError, InvalidInput
 from dds.execution.handover import Handover, write_handover
 from dds.execution.shared_memory import CALLER, Segment, SharedMailbox, anonymous_file, slots_of
@@ -88,7 +91,9 @@ class PinnedWorkers:
         runtime: Runtime = DEFAULT_RUNTIME,
     ) -> None:
         check_cores(cores, len(programs))
-        self._graph = graph
+        tensors = (graph.tensors[t] for t in graph.inputs)
+        self._inputs = [TensorSpec(t.name, t.dtype, t.shape) for t in tensors]
+        self._turn = threading.Lock()
         self._programs = tuple(programs)
         self._processes: list[subprocess.Popen[bytes]] = []
         slots = slots_of(programs, graph)
@@ -109,16 +114,20 @@ class PinnedWorkers:
         return tuple(process.pid for process in self._processes)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Played:
-        """One inference.
+        """One inference; threads take turns.
 
         inputs: all inputs of the model, by name, of its types and shapes.
 
         Raises InvalidInput for others, and when an operator fails on them, and InternalError when
         a worker died; after either of these last two all workers have ended.
         """
-        if not self._processes:
-            raise InvalidInput("the workers have ended; start them again")
-        feeds = self._feeds(inputs)
+        with self._turn:
+            if not self._processes:
+                raise InvalidInput("the workers have ended; start them again")
+            check_feeds(self._inputs, inputs)
+            return self._run(inputs)
+
+    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> Played:
         try:
             started = time.perf_counter()
             # Workers first: they wake up while the inputs are copied.
@@ -220,21 +229,6 @@ class PinnedWorkers:
                 raise InvalidInput(rest.readline().decode().strip())
         code = self._processes[worker].wait()
         raise InternalError(f"worker {worker} ended with code {code}")
-
-    def _feeds(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """The inputs, checked."""
-        tensors = [self._graph.tensors[t] for t in self._graph.inputs]
-        unknown = sorted(inputs.keys() - {tensor.name for tensor in tensors})
-        if unknown:
-            raise InvalidInput(f"the model has no input {unknown[0]!r}; leave it out")
-        for tensor in tensors:
-            value = inputs.get(tensor.name)
-            if value is None or (value.dtype.name, value.shape) != (tensor.dtype, tensor.shape):
-                found = "missing" if value is None else f"{value.dtype.name} {value.shape}"
-                raise InvalidInput(
-                    f"input {tensor.name!r} is {found}; give {tensor.dtype} {tensor.shape}"
-                )
-        return dict(inputs)
 
 
 def available_cores() -> set[int]:

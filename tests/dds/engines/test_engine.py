@@ -74,6 +74,13 @@ def test_feeds_fit_where_type_and_shape_do(shape, dtype, wanted, kind, is_open) 
             check_feeds([spec], feeds)
 
 
+def test_bytes_in_another_order_are_refused() -> None:
+    """onnxruntime would read them as other numbers."""
+    other = np.dtype(np.float32).newbyteorder()
+    with pytest.raises(InvalidInput, match=r"^input 'x' is [<>]f4 \(2\); feed float32 \(2\)$"):
+        check_feeds([TensorSpec("x", "float32", (2,))], {"x": np.zeros(2, other)})
+
+
 def test_what_is_no_tensor_has_no_signature() -> None:
     bare = onnx.load_from_string(text_model("(float[2] x) => (float[2] y) {y = Relu(x)}"))
     bare.graph.output[0].ClearField("type")

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -118,11 +119,16 @@ def test_an_index_out_of_range_ends_everybody_with_one_line() -> None:
             ({**feeds(), "z": feeds()["x"]}, "no input 'z'"),
             ({**feeds(), "x": np.zeros((1, 3, 24, 8))}, "is float64"),
             ({**feeds(), "x": np.zeros((3, 24, 8), np.float32)}, r"\(3, 24, 8\)"),
+            ({**feeds(), "x": feeds()["x"].astype(">f4")}, "is >f4"),
+            ({**feeds(), "x": feeds()["x"].tolist()}, "is a list"),
         ):
             with pytest.raises(InvalidInput, match=place):
                 pinned.run(bad)
         again = pinned.run(feeds(2)).outputs["y"]
         np.testing.assert_allclose(again, whole_run(LAYERS, feeds(2))["y"], rtol=1e-5, atol=1e-6)
+        with ThreadPoolExecutor(3) as threads:
+            for found in threads.map(pinned.run, [feeds(2)] * 30):
+                np.testing.assert_array_equal(found.outputs["y"], again)
         with pytest.raises(InvalidInput, match="cannot run the model") as caught:
             pinned.run(feeds(99))
         assert "\n" not in str(caught.value)
