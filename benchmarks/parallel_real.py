@@ -2,7 +2,8 @@
 
 Per model of the zoo, normalised: one thread, pinned; onnxruntime's own threads, one per core; a
 worker process per core with the schedule of dds.schedule.  Beside what they took stands what was
-forecast before any of it was played, and what a trial of a few plays took when it was planned.
+forecast before any of it was played; what that predicts with what other schedules of the model took
+over their own forecasts; and what a trial of a few plays of this one took when it was planned.
 
 A round gives each of the three a few inferences in a row, of which the first does not count, as
 the others have been using the caches; so the machine's drift hits all alike.  A pinned process
@@ -124,11 +125,13 @@ def _row(
         **times,
         "runs": found,
         "forecast": plan.forecast,
+        "prediction": plan.prediction,
         "trial": plan.latency,
         "scheduled": plan.schedule.latency,
         "speedup": times["one"].median / times["workers"].median,
         "speedup_threads": times["one"].median / times["threads"].median,
         "off": plan.forecast / times["workers"].median - 1.0,
+        "off_prediction": plan.prediction / times["workers"].median - 1.0,
         "off_trial": plan.latency / times["workers"].median - 1.0,
         "models": [sum(isinstance(s, Compute) for s in p.steps) for p in plan.programs],
         "transfers": len(plan.schedule.transfers),
@@ -150,6 +153,7 @@ def print_cells(cells: Sequence[dict[str, Any]]) -> None:
             f"{row['speedup']:.2f}",
             f"{1e3 * row['forecast']:.1f}",
             f"{100.0 * row['off']:+.0f} %",
+            f"{100.0 * row['off_prediction']:+.0f} %",
             f"{100.0 * row['off_trial']:+.0f} %",
             "+".join(map(str, row["models"])),
             str(row["transfers"]),
@@ -159,12 +163,16 @@ def print_cells(cells: Sequence[dict[str, Any]]) -> None:
         for row in cells
     ]
     head = ["", "one thread ms", "ORT threads ms", "workers ms", "x ORT", "x workers",
-            "forecast ms", "off", "trial off", "models", "transfers", "difference",
+            "forecast ms", "off", "predicted off", "trial off", "models", "transfers", "difference",
             "s to plan"]  # fmt: skip
     print(text_table(head, lines))
     faster = sum(row["speedup"] >= _FASTER for row in cells)
     print(f"\n{faster} of {len(cells)} at least {_FASTER} times as fast as one thread")
-    for off, what in (("off", "forecast, before they ran,"), ("off_trial", "by a trial")):
+    for off, what in (
+        ("off", "forecast, before any ran,"),
+        ("off_prediction", "predicted, before this one ran,"),
+        ("off_trial", "by a trial"),
+    ):
         near = sum(abs(row[off]) <= _NEAR for row in cells)
         print(f"{near} of {len(cells)} {what} within {100.0 * _NEAR:.0f} %")
     for row in cells:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -43,9 +43,11 @@ class MachinePlan:
     """How to run a model on cores of this machine.
 
     model: its ONNX bytes, normalised; graph: of these; schedule, programs: one worker for each
-    core; forecast: what an inference was expected to take before any was played, s; latency: what
-    it took in the trial, s; costs, links, wake: what was measured before (see
-    :mod:`dds.execution.slices`), wake being the seconds from a call until workers run, and back.
+    core; forecast: what an inference was expected to take before any was played, s; prediction: the
+    forecast, times what the other candidates took in their trials over their own forecasts, in the
+    median, s; latency: what this one took in its trial, s; costs, links, wake: what was measured
+    before (see :mod:`dds.execution.slices`), wake being the seconds from a call until workers run,
+    and back.
     """
 
     model: bytes = field(repr=False)
@@ -54,6 +56,7 @@ class MachinePlan:
     schedule: Schedule
     programs: tuple[Program, ...] = field(repr=False)
     forecast: float
+    prediction: float
     latency: float
     costs: SliceCosts
     links: WorkerLinks
@@ -96,9 +99,19 @@ def plan_for_this_machine(
             trial = [workers.run(inputs).seconds for _ in range(_WARM + _PLAYS)][_WARM:]
         taken = float(np.median(trial))
         plans.append(
-            MachinePlan(whole, graph, chosen, found, team, expected, taken, costs, links, wake)
+            MachinePlan(
+                *(whole, graph, chosen, found, team, expected, expected, taken, costs, links, wake)
+            )
         )
-    return min(plans, key=lambda plan: plan.latency)
+    best = min(plans, key=lambda plan: plan.latency)
+    ratios = [plan.latency / plan.forecast for plan in plans if _like(plan, best)]
+    return replace(best, prediction=best.forecast * float(np.median(ratios or [1.0])))
+
+
+def _like(plan: MachinePlan, other: MachinePlan) -> bool:
+    """Whether another plan tells something of a plan: both run on one core, or neither does."""
+    alone, other_alone = (len({t.worker for t in p.schedule.tasks}) < 2 for p in (plan, other))
+    return plan is not other and alone == other_alone
 
 
 @dataclass(frozen=True, eq=False)

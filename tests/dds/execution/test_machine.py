@@ -33,6 +33,7 @@ def test_the_answer_is_the_models(monkeypatch) -> None:
         plan = model.plan
         assert plan.cores == (first, last)
         assert plan.forecast > 0.0
+        assert plan.prediction > 0.0
         assert plan.latency > 0.0
         assert len(plan.programs) == 2
         for seed in (1, 2):
