@@ -16,7 +16,7 @@ from dds.parallel.search_exact import MOST_OPERATORS, Exact, exact
 from dds.parallel.search_labels import label_plan
 from dds.parallel.search_structure import KINDS, structure_of
 from dds.parallel.search_tables import Plan, Scratch, Tables, tables_of
-from dds.parallel.tiles import Region, Tile
+from dds.parallel.tiles import WHOLE, Region, Tile
 from dds.parallel.workers import Worker, WorkerLinks
 
 __all__ = ["Schedule", "Task", "Transfer", "baselines", "schedule"]
@@ -191,7 +191,7 @@ def schedule_of(tables: Tables, units: Sequence[range], plan: Plan, method: str)
 
 def _transfer(row: NDArray[np.float64]) -> Transfer:
     tensor, sender, receiver, axis, low, high = (int(number) for number in row[:6])
-    region = Region(axis, low, high) if axis >= 0 else Region(-1, 0, 0)
+    region = Region(axis, low, high) if axis >= 0 else WHOLE
     return Transfer(sender, receiver, tensor, region, float(row[6]), float(row[7]))
 
 
@@ -208,7 +208,7 @@ def _settled(tables: Tables, found: Schedule, best: Exact) -> Schedule:
     for t, k in np.argwhere(best.sent >= 0.0).tolist():
         sender, start = int(best.workers[tables.producer[t]]), float(best.sent[t, k])
         last = tables.message + float(tables.size[t]) / float(tables.rates[sender, k])
-        transfers.append(Transfer(sender, k, t, Region(-1, 0, 0), start, start + last))
+        transfers.append(Transfer(sender, k, t, WHOLE, start, start + last))
     return _sorted(tasks, transfers, best.latency, "exact", proven=proven)
 
 
