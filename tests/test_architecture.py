@@ -1,6 +1,7 @@
 """The import directions that docs/architecture.md promises, read from the sources."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,8 @@ def sources() -> list[Path]:
     return found
 
 
-def imported_modules(path: Path) -> set[str]:
+@functools.cache
+def imported_modules(path: Path) -> frozenset[str]:
     """Absolute names of everything a file imports, at any depth of its code."""
     package = path.relative_to(ROOT).with_suffix("").parts
     names: set[str] = set()
@@ -33,7 +35,7 @@ def imported_modules(path: Path) -> set[str]:
             module = ".".join((*base, *([node.module] if node.module else [])))
             names.add(module)
             names.update(f"{module}.{alias.name}" for alias in node.names)
-    return names
+    return frozenset(names)
 
 
 def roots(path: Path) -> set[str]:
