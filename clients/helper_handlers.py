@@ -133,7 +133,7 @@ class HelperHandlers:
                 with self._models.reserve(header.size):
                     data = await receive(header, chunks)
                     model = await self._background(self._checked, data, header.digest)
-                    self._check_lease(header.lease)
+                    self._tenants.check(header.lease)
                     self._models.add(model, header.lease)
             else:
                 self._models.allow(header.digest, header.lease)
@@ -156,7 +156,7 @@ class HelperHandlers:
         return self._model(lease, digest).data
 
     def _model(self, lease: str, digest: str) -> BroughtModel:
-        self._check_lease(lease)
+        self._tenants.check(lease)
         for key, program in self._programs.items():
             if program.assignment.lease == lease and self._models.has(digest, key):
                 return self._models.get(digest, key)
@@ -204,7 +204,7 @@ class HelperHandlers:
             finally:
                 self._loading -= Counter((lease,))
             try:
-                self._check_lease(lease)
+                self._tenants.check(lease)
                 if assignment.key in self._programs:
                     raise InvalidInput("program.key is in use; choose another")
             except BaseException:
@@ -258,7 +258,7 @@ class HelperHandlers:
 
     def unload_program(self, lease: str, key: str) -> None:
         """Forget a program; nothing happens if it is not here."""
-        self._check_lease(lease)
+        self._tenants.check(lease)
         if self._is_of(lease, key):
             self._drop(key, UnknownRun("the program was unloaded"))
 
@@ -296,10 +296,6 @@ class HelperHandlers:
     def _is_of(self, lease: str, key: str) -> bool:
         program = self._programs.get(key)
         return program is not None and program.assignment.lease == lease
-
-    def _check_lease(self, lease: str) -> None:
-        if lease not in self._tenants:
-            raise LeaseRefused(f"no lease {lease[:40]!r} (it may have run out); join first")
 
     async def _background(self, function: Callable[..., T], *args: Any) -> T:
         loop = asyncio.get_running_loop()

@@ -35,9 +35,6 @@ class Tenants:
     def __len__(self) -> int:
         return len(self._tenants)
 
-    def __contains__(self, lease: str) -> bool:
-        return lease in self._tenants
-
     def join(self, name: str, now: float) -> Tenancy:
         """A lease for another client; raises Busy when there are as many as may be."""
         if len(self._tenants) >= self._most:
@@ -50,11 +47,14 @@ class Tenants:
         return Tenancy(lease, self._lease_time)
 
     def heard(self, lease: str, now: float) -> None:
-        """A call came; raises LeaseRefused when the lease is unknown, or over."""
-        tenant = self._tenants.get(lease)
-        if tenant is None:
+        """A call came; raises LeaseRefused like :meth:`check`."""
+        self.check(lease)
+        self._tenants[lease].heard = now
+
+    def check(self, lease: str) -> None:
+        """Raises LeaseRefused when the lease is unknown, or over."""
+        if lease not in self._tenants:
             raise LeaseRefused(f"no lease {lease[:40]!r} (it may have run out); join first")
-        tenant.heard = now
 
     def began(self, lease: str, now: float) -> None:
         """A call that takes time came: until it has ended, the client is there."""
