@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from parallel import drawn
 
+from dds.costs import Device
 from dds.errors import InvalidInput
+from dds.model import load_model, zoo
 from dds.model.graph import ModelGraph, Operator, Tensor
 from dds.parallel.bound import lower_bound
 from dds.parallel.checker import violations
@@ -120,6 +122,19 @@ def test_the_local_search_alone_is_nearly_always_as_good_as_the_exact_one() -> N
         missed += found.latency > best.latency * (1 + 1e-9)
     # A guard against regressions: so few cases cannot tell 98 % from 99 %, the benchmark can.
     assert missed <= count * 0.05
+
+
+@pytest.mark.parametrize(("speeds", "links"), [((1, 1, 2), (75e6, 1e-3)), ((1, 2), (125e6, 2e-4))])
+def test_slices_never_make_it_slower_where_whole_operators_are_nearly_as_fast(
+    speeds, links
+) -> None:
+    graph = load_model(zoo.topology("shufflenet"))
+    workers = [
+        Worker(Device("board", 8e9 * speed, 4e9 * speed, 0.0), 2e-5, 0.5) for speed in speeds
+    ]
+    asked = graph, workers, WorkerLinks(*links, shared=links[1] > 5e-4)
+    found = schedule(*asked, tries=200)
+    assert found.latency <= schedule(*asked, tries=200, slices=False).latency
 
 
 def test_the_checker_finds_what_is_wrong() -> None:
