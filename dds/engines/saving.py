@@ -24,11 +24,13 @@ SUFFIXES: Mapping[str, str] = MappingProxyType(
 def check_name(path: Path, engine: str) -> None:
     """Refuse a file whose suffix is not the engine's, before any work is done for it.
 
-    Raises InvalidInput, naming the right one, and for an engine that has no files.
+    Raises InvalidInput, naming the right one, for a folder, and for an engine that has no files.
     """
     suffix = SUFFIXES.get(engine)
     if suffix is None:
         raise InvalidInput(f"engine {engine!r} has no files; choose {', '.join(SUFFIXES)}")
+    if not path.name or path.is_dir():
+        raise InvalidInput(f"{str(path)!r} is a folder; name a file that ends in {suffix}")
     if path.suffix != suffix:
         raise InvalidInput(f"{path} is for {engine}; call it {path.with_suffix(suffix).name}")
 

@@ -121,15 +121,15 @@ class Delivery:
 class Played:
     """A run is over; seconds: of each compute step, paced.
 
-    Raises InvalidInput for times that are negative or not finite.
+    Raises InvalidInput for times that are negative, or longer than 1e9 s (32 years).
     """
 
     seconds: tuple[float, ...]
 
     def __post_init__(self) -> None:
         for value in self.seconds:
-            if not 0.0 <= value < math.inf:
-                raise InvalidInput(f"played.seconds has {value!r}; need finite numbers >= 0")
+            if not 0.0 <= value <= 1e9:
+                raise InvalidInput(f"played.seconds has {value!r}; need numbers of 0 to 1e9")
 
 
 def check_slowdown(where: str, slowdown: float) -> None:

@@ -90,6 +90,7 @@ def test_an_operator_that_the_engine_lacks_is_refused(capsys, tmp_path) -> None:
     [
         (["--to", "tflite"], "there is no engine 'tflite'; choose onnxruntime, openvino, torch"),
         (["--to", "openvino", "-o", "a.onnx"], "a.onnx is for openvino; call it a.xml"),
+        (["--to", "openvino", "-o", ""], "is a folder; name a file that ends in .xml"),
         (["--to", "openvino", "--threads", "0"], "threads is 0"),
         (["--to", "openvino", "-o", "nowhere/a.xml"], "nowhere"),
     ],

@@ -91,3 +91,8 @@ def test_no_device_is_so_fast_or_slow(slowdown: float) -> None:
     """With such seconds nothing could be scheduled, and a lie would end the client."""
     with pytest.raises(InvalidInput, match=r"^helper.slowdown is .*; need 1e-6 to 1e6$"):
         Description("h", "onnxruntime", "p", slowdown)
+
+
+def test_no_run_takes_so_long_that_its_steps_add_up_to_infinity() -> None:
+    with pytest.raises(InvalidInput, match=r"played\.seconds has 1\.7e\+308"):
+        Played((1.7e308, 1.7e308))
