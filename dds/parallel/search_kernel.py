@@ -15,13 +15,12 @@ from __future__ import annotations
 from typing import Any
 
 from dds.compiled import njit
+from dds.parallel.search_tables import ALL, NONE
 
 __all__ = ["improve", "join_runs", "timeline"]
 
-#: No part of a tensor; all of it; else the axis of an interval.
-NONE, ALL = -2, -1
 #: The kind of rows, the only one of runs of several units.
-ROWS = 2
+_ROWS = 2
 
 
 @njit
@@ -55,7 +54,7 @@ def _read(tables: Any, scratch: Any, v: int, k: int, kind: int, head: int) -> bo
         if axis == NONE:
             continue
         if inside:
-            if axis != ROWS:
+            if axis != _ROWS:
                 return False
             if made[u, k, 0] >= 0:
                 first, stop = min(made[u, k, 0], first), max(made[u, k, 1], stop)
@@ -92,7 +91,7 @@ def _regions(tables: Any, scratch: Any, plan: Any) -> bool:
                 head -= 1
         handed = v == end or until[v] > end
         if head < end:
-            if kind[v] != ROWS:
+            if kind[v] != _ROWS:
                 return False
             if handed and v < end:
                 if extent[v, 1] != extent[end, 1]:
@@ -275,7 +274,7 @@ def _relayout(tables: Any, plan: Any, first: int, stop: int, lay: int) -> None:
             for k in range(plan.cut.shape[1]):
                 plan.cut[v, k] = tables.cut[v, lay, k]
     for v in range(first, min(stop + 1, plan.kind.shape[0])):
-        if plan.joined[v] and (plan.kind[v] != ROWS or plan.kind[v - 1] != ROWS):
+        if plan.joined[v] and (plan.kind[v] != _ROWS or plan.kind[v - 1] != _ROWS):
             plan.joined[v] = 0
 
 
@@ -300,7 +299,7 @@ def _copy_layout(tables: Any, plan: Any, source: int, v: int) -> None:
                 else min(size, (place * size + of * step // 2) // (of * step) * step)
             )
         plan.cut[v, k] = place
-    if kind != ROWS:
+    if kind != _ROWS:
         plan.joined[v] = 0
         if v + 1 < plan.joined.shape[0]:
             plan.joined[v + 1] = 0
@@ -336,7 +335,7 @@ def join_runs(tables: Any, scratch: Any, plan: Any) -> float:
     best = timeline(tables, scratch, plan, float("inf"), no_log)
     kept = cut.copy()
     for v in range(2, joined.shape[0] - 1):
-        if plan.kind[v] != ROWS or plan.kind[v - 1] != ROWS:
+        if plan.kind[v] != _ROWS or plan.kind[v - 1] != _ROWS:
             continue
         joined[v] = 1 - joined[v]
         end = timeline(tables, scratch, plan, best, no_log)

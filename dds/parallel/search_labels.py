@@ -19,17 +19,15 @@ import numpy as np
 from dds.compiled import njit
 from dds.model.graph import ModelGraph
 from dds.parallel.search_structure import structure_of
-from dds.parallel.search_tables import Plan, Tables, plan_of
+from dds.parallel.search_tables import ALL, NONE, Plan, Tables, plan_of
 from dds.parallel.tiles import blocks
 
 __all__ = ["label_plan"]
 
 #: Labels kept per layout and position.
-KEPT = 3
+_KEPT = 3
 #: Labels kept per position.
-MOST = 30
-#: No part of a tensor; all of it; else the axis of an interval.
-NONE, ALL = -2, -1
+_MOST = 30
 
 
 def label_plan(tables: Tables, graph: ModelGraph, *, fused: bool) -> Plan:
@@ -96,7 +94,7 @@ def _labels(tables: Any, ends: Any, fallback: int, layout: Any, chosen: Any) -> 
     need_axis, need, cut = tables.need_axis, tables.need, tables.cut
     rates, message, shared = tables.rates, tables.message, tables.shared
     steps = ends.shape[0]  # blocks, and the sink
-    width = layouts * KEPT
+    width = layouts * _KEPT
     ready, after = np.full((width, workers), np.inf), np.full((width, workers), np.inf)
     ready[0] = 0.0  # the source: whole on worker 0
     parent = np.full((steps, width), -1, np.int64)
@@ -139,7 +137,7 @@ def _labels(tables: Any, ends: Any, fallback: int, layout: Any, chosen: Any) -> 
                         )  # fmt: skip
             inside = out.sum() if shared else max(out.max(), into.max())
             for previous in range(layouts):
-                if ready[previous * KEPT, 0] == np.inf:
+                if ready[previous * _KEPT, 0] == np.inf:
                     continue
                 out[:] = 0.0
                 into[:] = 0.0
@@ -156,7 +154,7 @@ def _labels(tables: Any, ends: Any, fallback: int, layout: Any, chosen: Any) -> 
                                 need_axis, need, cut, rates, message, out, into, waits,
                             )  # fmt: skip
                 total = out.sum()
-                for label in range(previous * KEPT, previous * KEPT + KEPT):
+                for label in range(previous * _KEPT, previous * _KEPT + _KEPT):
                     if ready[label, 0] == np.inf:
                         break
                     for k in range(workers):
@@ -175,23 +173,23 @@ def _labels(tables: Any, ends: Any, fallback: int, layout: Any, chosen: Any) -> 
                         for k in range(workers):
                             if lasts[k] > 0.0:
                                 now[k] = end + serial + inside
-                    _admit(after, parent[b], lay * KEPT, now, label)
+                    _admit(after, parent[b], lay * _KEPT, now, label)
         _thin_out(after, parent[b], latest)
         ready, after = after, ready
     label = 0
-    for k in range(KEPT):
+    for k in range(_KEPT):
         if ready[k, 0] < ready[label, 0]:
             label = k
     for b in range(steps - 1, 0, -1):
         label = parent[b, label]
-        chosen[b - 1] = label // KEPT
+        chosen[b - 1] = label // _KEPT
         for v in range(ends[b - 1] + 1, ends[b] + 1):
             layout[v] = _actual(valid, v, chosen[b - 1], fallback)
 
 
 @njit
 def _thin_out(labels: Any, parent: Any, latest: Any) -> None:
-    """Keep the MOST labels of a position whose latest workers are earliest, by layout.
+    """Keep the _MOST labels of a position whose latest workers are earliest, by layout.
 
     latest: room for a number per label.
     """
@@ -200,18 +198,18 @@ def _thin_out(labels: Any, parent: Any, latest: Any) -> None:
         latest[label] = labels[label, 0]
         for k in range(1, workers):
             latest[label] = max(latest[label], labels[label, k])
-    for first in range(0, width, KEPT):
+    for first in range(0, width, _KEPT):
         place = first
-        for label in range(first, first + KEPT):
+        for label in range(first, first + _KEPT):
             earlier = 0
             for other in range(width):
                 earlier += latest[other] < latest[label]
-            if earlier < MOST and latest[label] < np.inf:
+            if earlier < _MOST and latest[label] < np.inf:
                 for k in range(workers):
                     labels[place, k] = labels[label, k]
                 parent[place] = parent[label]
                 place += 1
-        labels[place : first + KEPT] = np.inf
+        labels[place : first + _KEPT] = np.inf
 
 
 @njit
@@ -222,7 +220,7 @@ def _admit(labels: Any, parent: Any, first: int, now: Any, came: int) -> None:
     """
     workers = now.shape[0]
     count = 0
-    for i in range(first, first + KEPT):
+    for i in range(first, first + _KEPT):
         if labels[i, 0] == np.inf:
             break
         earlier, later = True, True
@@ -236,15 +234,15 @@ def _admit(labels: Any, parent: Any, first: int, now: Any, came: int) -> None:
             parent[first + count] = parent[i]
             count += 1
     place = first + count
-    if count == KEPT:
+    if count == _KEPT:
         latest = now.max()
         place = -1
-        for i in range(first, first + KEPT):
+        for i in range(first, first + _KEPT):
             end = labels[i].max()
             if end > latest:
                 place, latest = i, end
     else:
-        labels[place : first + KEPT] = np.inf
+        labels[place : first + _KEPT] = np.inf
     if place >= 0:
         labels[place] = now
         parent[place] = came

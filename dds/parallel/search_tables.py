@@ -13,10 +13,11 @@ from dds.parallel.search_layouts import ALIGN, layouts, sums
 from dds.parallel.search_structure import structure_of
 from dds.parallel.workers import Worker, WorkerLinks, seconds_of
 
-__all__ = ["Plan", "Scratch", "Tables", "plan_of", "tables_of"]
+__all__ = ["ALL", "NONE", "Plan", "Scratch", "Tables", "plan_of", "tables_of"]
 
-#: In need_axis: nothing of a tensor, or all of it.
-_NONE, _ALL = -2, -1
+#: No part of a tensor; all of it; else the axis of an interval.  Kernels compile these in, and
+#: numba's cache on disk does not notice if they change here.
+NONE, ALL = -2, -1
 #: Ends of the slices in the last axis of cut.
 _LOW, _HIGH = slice(None, -1), slice(1, None)
 
@@ -44,8 +45,8 @@ class Tables(NamedTuple):
 
     A *layout* is a kind, and how the workers share a unit.  Layout k < workers is "whole on worker
     k"; then come rows and channels shared by everybody in proportion to speed, then by every group
-    so that all end together.  cost is -1 where a layout gives a worker nothing; need_axis: -2 for
-    nothing, -1 for all of a tensor.
+    so that all end together.  cost is -1 where a layout gives a worker nothing; need_axis: NONE,
+    ALL or an axis.
     """
 
     kinds: NDArray[np.int64]  # (layouts,) index into KINDS
@@ -152,7 +153,7 @@ def tables_of(
     edges = (len(structure.reads), *shape[1:])
     tables = Tables(
         kinds, np.zeros(shape[:2], np.bool_), cut, np.full(shape, -1.0),
-        np.full(edges, -2, np.int8), np.zeros((*edges, 2), np.int32), *structure[1:13], ALIGN,
+        np.full(edges, NONE, np.int8), np.zeros((*edges, 2), np.int32), *structure[1:13], ALIGN,
         whole, before, until_there, thinner, overhead, links.rates(len(workers)),
         float(links.message), links.shared,
     )  # fmt: skip
@@ -173,7 +174,7 @@ def _fill(tables: Tables) -> None:
     tables.cost[:, : tables.workers] = np.where(
         there[:, : tables.workers], tables.whole[:, None], -1.0
     )
-    tables.need_axis[:, : tables.workers] = np.where(there[unit, : tables.workers], _ALL, _NONE)
+    tables.need_axis[:, : tables.workers] = np.where(there[unit, : tables.workers], ALL, NONE)
     for kind in (1, 2):
         lays = np.flatnonzero(tables.kinds == kind)
         step = tables.align[kind]
@@ -186,13 +187,13 @@ def _fill(tables: Tables) -> None:
         takes += tables.thin[v, kind - 1, k] + tables.overhead[k]
         tables.cost[v, lays[lay], k] = np.where(tables.whole[v, k] > 0.0, takes, 0.0)
         e, lay, k = np.nonzero(some[unit])
-        tables.need_axis[e, lays[lay], k] = _ALL
+        tables.need_axis[e, lays[lay], k] = ALL
         follows = tables.edge_axis[e, kind - 1] >= 0
         e, lay, k = e[follows], lay[follows], k[follows]
         base = tables.edge_at[e, kind - 1]
         first = tables.edge_low[base + low[unit[e], lay, k]]
         stop = tables.edge_high[base + high[unit[e], lay, k]]
-        axis = np.where(first < stop, tables.edge_axis[e, kind - 1], _NONE)
+        axis = np.where(first < stop, tables.edge_axis[e, kind - 1], NONE)
         tables.need_axis[e, lays[lay], k] = axis
         tables.need[e, lays[lay], k] = np.stack([first, stop], axis=1)
     # The model's inputs are on worker 0, and its outputs wanted there.
