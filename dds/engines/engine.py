@@ -132,8 +132,11 @@ def engine(name: str, runtime: Runtime = DEFAULT_RUNTIME) -> Engine:
 def check_feeds(inputs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> None:
     """Refuse feeds that do not fit: one line, the same whatever the engine.
 
-    Raises InvalidInput for an input that is missing or unknown, of another type or shape.
+    Raises InvalidInput for an input that is missing or unknown, of another type or shape, and
+    for feeds that are no mapping.
     """
+    if not isinstance(feeds, Mapping):
+        raise InvalidInput(f"inputs are a {type(feeds).__name__}; feed arrays by name")
     for spec in inputs:
         value = feeds.get(spec.name)
         if value is None:

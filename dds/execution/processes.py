@@ -16,10 +16,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,8 @@ _KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str((1 << 31) - 1),
     "MALLOC_TOP_PAD_": str(1 << 26),
 }
+#: How long workers may take to load, and to play once, s: far more than any does that still runs.
+_LIMIT = 600.0
 #: How long workers may take to end by themselves, s.
 _GRACE = 2.0
 
@@ -78,7 +80,7 @@ class PinnedWorkers:
     slow); engine, runtime: what every worker computes with.
 
     Raises InvalidInput for cores that this process may not use, for another number of them, and for
-    what an engine refuses; InternalError when a worker dies.
+    what an engine refuses; InternalError when a worker dies, or is not ready after ten minutes.
     """
 
     def __init__(
@@ -119,7 +121,8 @@ class PinnedWorkers:
         inputs: all inputs of the model, by name, of its types and shapes.
 
         Raises InvalidInput for others, and when an operator fails on them, and InternalError when
-        a worker died; after either of these last two all workers have ended.
+        a worker died or has not played after ten minutes; after all but the first of these all
+        workers have ended.
         """
         with self._turn:
             if not self._processes:
@@ -206,7 +209,8 @@ class PinnedWorkers:
         self._processes.append(process)
 
     def _await(self, word: bytes) -> None:
-        """Wait until every worker has said `word`; InternalError if one dies instead."""
+        """Wait until every worker has said `word`; InternalError if one dies or hangs instead."""
+        end = time.monotonic() + _LIMIT
         poll = select.poll()
         waiting = {}
         for k, process in enumerate(self._processes):
@@ -214,13 +218,23 @@ class PinnedWorkers:
             waiting[process.stdout.fileno()] = k
             poll.register(process.stdout, select.POLLIN)
         while waiting:
-            for descriptor, _ in poll.poll():
+            ready = poll.poll(1e3 * max(0.0, end - time.monotonic()))
+            if not ready:
+                self._give_up(waiting.values())
+            for descriptor, _ in ready:
                 said = os.read(descriptor, 1)
                 if said == word:
                     poll.unregister(descriptor)
                     del waiting[descriptor]
                     continue
                 self._fail(waiting[descriptor], descriptor, said)
+
+    def _give_up(self, late: Iterable[int]) -> NoReturn:
+        """Kill workers that hang; who waits for them ends when all are closed."""
+        for worker in late:
+            self._processes[worker].kill()
+        names = ", ".join(map(str, sorted(late)))
+        raise InternalError(f"nothing from worker {names} for {_LIMIT:g} s; start them again")
 
     def _fail(self, worker: int, descriptor: int, said: bytes) -> None:
         """Raise what a worker refused, or that it died."""
@@ -241,13 +255,16 @@ def available_cores() -> set[int]:
 def check_cores(cores: Sequence[int], count: int) -> None:
     """Raise InvalidInput unless these are `count` cores that this process may use."""
     allowed = available_cores()
+    if not isinstance(cores, Sequence):
+        raise InvalidInput(f"cores is {cores!r}; give a list of numbers, one for each program")
     if len(cores) != count:
         raise InvalidInput(f"cores: {len(cores)} given for {count} programs; give one for each")
     for core in cores:
-        if core not in allowed:
+        # 0.0 and False equal a core's number, but nothing can be pinned to them.
+        if type(core) is not int or core not in allowed:
             names = ", ".join(map(str, sorted(allowed)))
             raise InvalidInput(
-                f"cores: {core} is not one this process may use; choose from {names}"
+                f"cores: {core!r} is not one this process may use; choose from {names}"
             )
 
 

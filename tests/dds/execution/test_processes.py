@@ -9,6 +9,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from dds import Worker, WorkerLinks, load_model
 from dds.costs import Device
 from dds.engines import engine
 from dds.errors import InternalError, InvalidInput
+from dds.execution import processes
 from dds.execution.processes import PinnedWorkers
 from dds.execution.threads import run_here
 from dds.parallel.program import Compute, Program, Receive, programs
@@ -121,6 +123,7 @@ def test_an_index_out_of_range_ends_everybody_with_one_line() -> None:
             ({**feeds(), "x": np.zeros((3, 24, 8), np.float32)}, r"\(3, 24, 8\)"),
             ({**feeds(), "x": feeds()["x"].astype(">f4")}, "is >f4"),
             ({**feeds(), "x": feeds()["x"].tolist()}, "is a list"),
+            (None, "inputs are a NoneType; feed arrays by name"),
         ):
             with pytest.raises(InvalidInput, match=place):
                 pinned.run(bad)
@@ -151,10 +154,30 @@ def test_a_worker_that_dies_is_noticed() -> None:
     assert all(gone(process) for process in started)
 
 
+def test_a_worker_that_is_stopped_is_given_up(monkeypatch) -> None:
+    graph, team = two_programs()
+    with PinnedWorkers(team, graph, cores(2), runtime=PLAIN) as pinned:
+        started = pinned.pids
+        pinned.run(feeds())
+        monkeypatch.setattr(processes, "_LIMIT", 0.5)
+        os.kill(started[1], signal.SIGSTOP)
+        with pytest.raises(InternalError, match=r"nothing from worker (0, )?1 for 0\.5 s"):
+            pinned.run(feeds())
+        assert pinned.pids == ()
+    assert all(gone(process) for process in started)
+
+
 @pytest.mark.parametrize(
-    ("chosen", "place"), [([CORES[0]], "1 given for 2"), ([CORES[0], 99_999], "99999 is not one")]
+    ("chosen", "place"),
+    [
+        ([CORES[0]], "1 given for 2"),
+        ([CORES[0], 99_999], "99999 is not one"),
+        ([float(CORES[0]), CORES[0]], rf"{CORES[0]}\.0 is not one"),
+        ([CORES[0], [0]], r"\[0\] is not one"),
+        (None, "cores is None; give a list"),
+    ],
 )
-def test_cores_that_cannot_be_are_refused(chosen: list[int], place: str) -> None:
+def test_cores_that_cannot_be_are_refused(chosen: Any, place: str) -> None:
     graph, team = two_programs()
     with pytest.raises(InvalidInput, match=place):
         PinnedWorkers(team, graph, chosen)
