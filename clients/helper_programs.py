@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import Executor
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from dds.errors import DdsError, InvalidInput
 from dds.execution.interpreter import Loaded
 from dds.parallel.program import Compute, Part, Receive
 from dds.session.helping import Assignment, Delivery, PeerFailed, Played, UnknownRun
-from dds.session.refusals import LeaseRefused
+from dds.session.refusals import Busy, LeaseRefused
 
 __all__ = ["LoadedProgram", "Post"]
 
@@ -51,6 +51,7 @@ class LoadedProgram:
         self._post = post
         self._clock = clock
         self._turn = asyncio.Lock()
+        self._awaited = False
         self._next = 0
         self._boxes: dict[int, Box] = {}
         self._over: DdsError | None = None
@@ -77,10 +78,11 @@ class LoadedProgram:
     async def play(self, run: int, timeout: float) -> AsyncGenerator[Delivery | Played, None]:
         """One run: parts for the client as they are made, and `Played` at last.
 
-        Raises InvalidInput when it is not the next run's turn, TooLate after `timeout` s,
-        PeerFailed when another worker takes no delivery, and what a model raises.
+        Raises Busy when another run waits for its turn already, InvalidInput when it is not the
+        next run's, TooLate after `timeout` s, PeerFailed when another worker takes no delivery, and
+        what a model raises.
         """
-        async with self._turn:
+        async with self._own_turn():
             box = self._begin(run)
             try:
                 async with aclosing(self._played(run, box, self._clock() + timeout)) as replies:
@@ -88,6 +90,24 @@ class LoadedProgram:
                         yield reply
             finally:
                 self._boxes.pop(run, None)
+
+    @asynccontextmanager
+    async def _own_turn(self) -> AsyncIterator[None]:
+        """Alone; one may wait for that, as a client begins again before a run given up has ended.
+
+        More would only keep calls from other clients.
+        """
+        if self._awaited:
+            raise Busy("play: another run waits for this program already; end one first")
+        self._awaited = True
+        try:
+            await self._turn.acquire()
+        finally:
+            self._awaited = False
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def _begin(self, run: int) -> Box:
         if run != self._next:

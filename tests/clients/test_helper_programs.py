@@ -16,7 +16,7 @@ from dds.execution.interpreter import load
 from dds.parallel.program import Compute, Part, Program, Receive, Send
 from dds.parallel.tiles import WHOLE
 from dds.session.helping import Assignment, Delivery, PeerFailed, Played, UnknownRun
-from dds.session.refusals import TooLate
+from dds.session.refusals import Busy, TooLate
 from dds.testing.models import text_model
 
 DOUBLE = text_model("(float[4] x) => (float[4] y) {y = Add(x, x)}")
@@ -109,6 +109,25 @@ def test_a_run_ends_at_its_deadline_and_in_its_turn() -> None:
             await played(program, 0)
         program.deliver(part(1))
         await played(program, 1)
+
+    with_program(use)
+
+
+def test_one_run_waits_for_its_turn_and_no_more() -> None:
+    async def use(program: LoadedProgram) -> None:
+        runs = [asyncio.create_task(played(program, run)) for run in (0, 1)]
+        await asyncio.sleep(0)
+        for _ in range(300):
+            with pytest.raises(Busy, match="waits for this program already"):
+                await played(program, 1)
+        # Whoever gives up waiting makes room for another.
+        runs[1].cancel()
+        await asyncio.gather(runs[1], return_exceptions=True)
+        runs[1] = asyncio.create_task(played(program, 1))
+        for run in (0, 1):
+            program.deliver(part(run))
+        answers = await asyncio.gather(*runs)
+        assert all(isinstance(answer[-1], Played) for answer in answers)
 
     with_program(use)
 
