@@ -35,7 +35,7 @@ from clients.runner import DeviceRun
 from clients.speeds import Speeds, measure_speeds
 from clients.team import Member, Team
 from dds.engines import engine
-from dds.engines.comparison import TOLERANCE, difference
+from dds.engines.comparison import allowed, difference
 from dds.errors import InternalError, InvalidInput
 from dds.model import load_model
 from dds.model.graph import ModelGraph
@@ -77,7 +77,8 @@ class _Case:
     def right(self, outputs: Tensors) -> bool:
         """Whether these are the sample's outputs, but for what engines differ by."""
         return outputs.keys() == self.truth.keys() and all(
-            difference(outputs[name], truth) <= TOLERANCE for name, truth in self.truth.items()
+            difference(outputs[name], truth) <= allowed(truth.dtype)
+            for name, truth in self.truth.items()
         )
 
 

@@ -15,7 +15,7 @@ from clients.helper_config import HelperConfig
 from clients.helper_handlers import HelperHandlers
 from clients.helper_rpc import HelperServer, Peers
 from clients.pacing import CheckedEngine
-from clients.parallel import Crew
+from clients.parallel import Crew, _Case
 from clients.speeds import Speeds
 from clients.team import Team
 from clients.team_config import TeamConfig
@@ -145,6 +145,28 @@ def test_the_fastest_of_the_plans_that_were_tried_is_taken() -> None:
         assert await infer(found) == ["device"]
 
     with_crowd(2, use, measure=0.4)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "apart", "right"),
+    [
+        ("float32", 5e-5, True),
+        ("float32", 3e-4, False),
+        # Half precision has three digits: engines differ by more than float32 may.
+        ("float16", 3e-3, True),
+        ("float16", 8e-3, False),
+    ],
+)
+def test_right_is_as_exact_as_the_type_allows(dtype: str, apart: float, right: bool) -> None:
+    names = {"float32": "float", "float16": "float16"}
+    model = text_model(f"({names[dtype]}[1,8] x) => ({names[dtype]}[1,8] y) {{y = Relu(x)}}")
+    case = _Case.of(model, Runtime())
+    (truth,) = case.truth.values()
+    assert truth.dtype == dtype
+    off = truth + (apart * np.abs(truth).max()).astype(dtype)
+    assert case.right({"y": off}) is right
+    assert case.right({"y": truth})
+    assert not case.right({})
 
 
 class Lying:
