@@ -8,13 +8,14 @@ calls into.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, TypeVar, cast
 
-__all__ = ["compiling_pays", "njit", "numba_installed"]
+__all__ = ["compiling_pays", "njit", "numba_installed", "told_of_compiling"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,3 +50,25 @@ def njit(function: F) -> F:
     except RuntimeError:  # nowhere to write: compile anew in each process
         compiled = numba.njit(**options)(function)
     return cast("F", compiled)
+
+
+@contextlib.contextmanager
+def told_of_compiling(say: Callable[[], None]) -> Iterator[None]:
+    """Call `say` whenever, in the body, a loop is about to be compiled that is not on disk yet.
+
+    All loops of a search take half a minute, once on a machine.  Without numba it is never called.
+    """
+    if not numba_installed():
+        yield
+        return
+    from numba.core import event
+
+    class Listener(event.Listener):
+        def on_start(self, _: Any) -> None:
+            say()
+
+        def on_end(self, _: Any) -> None:
+            """The next thing shown takes its place."""
+
+    with event.install_listener("numba:compile", Listener()):
+        yield

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dds.cli.arguments import chosen, device, quantity
 from dds.cli.picture import add_plot_flag, check_plot, save
-from dds.cli.progress import bar_for_terminal
+from dds.cli.progress import search_bar_for_terminal
 from dds.cli.tables import aligned
 from dds.costs.device import DEVICES
 from dds.errors import InvalidInput
@@ -25,7 +25,7 @@ A cell is a model of the zoo on a device and its helpers, joined by one network.
 who computes which operators or slices when; its rivals get the same model, workers and links.
 
   single        everything on one worker, the best, input and output sent there and back
-  layer-wise    stretches of layers, one after the other, on the best workers for them
+  layer-wise    runs of layers, one after the other, on the best workers for them
   rows          rows over everybody in proportion to speed, halos exchanged
   channels      channels over everybody in proportion to speed
   heft          operators by upward rank, each where it ends first (Topcuoglu et al. 2002)
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInput("--clients: only with --market")
     check_plot(args.plot)
     setting = _setting(args, parallel.HELPERS)
-    with bar_for_terminal("parallel") as bar:
+    with search_bar_for_terminal("parallel") as bar:
         cells = parallel.run(setting, bar)
     if args.json:
         print(json.dumps(parallel_report.document(setting, cells), indent=2, allow_nan=False))
@@ -131,7 +131,7 @@ def _run_market(args: argparse.Namespace) -> int:
     (link,) = chosen("--market", [args.market], NETWORKS).items()
     server = helped.Server() if args.clients is None else helped.Server(clients=args.clients)
     setting = _setting(args, _IN_THE_MARKET)
-    with bar_for_terminal("frontiers") as bar:
+    with search_bar_for_terminal("frontiers") as bar:
         markets = helped.play(setting, link, server, bar)
     if args.json:
         print(json.dumps(helped.document(markets, server), indent=2, allow_nan=False))

@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator
 from typing import TextIO
 
+from dds.compiled import told_of_compiling
 from dds.units import format_seconds
 
-__all__ = ["ProgressBar", "bar_for_terminal"]
+__all__ = ["ProgressBar", "bar_for_terminal", "search_bar_for_terminal"]
 
 _WIDTH = 24
 
@@ -43,6 +44,10 @@ class ProgressBar:
             self._show(f"{self._what} {bar} {done}/{total}{left}")
         self._drawn = done
 
+    def compiling(self) -> None:
+        """Say why nothing seems to go on, until the next call."""
+        self._show(f"{self._what}: compiling machine code, once on this machine (half a minute)")
+
     def close(self) -> None:
         """Leave nothing on the line."""
         self._show("")
@@ -63,3 +68,14 @@ def bar_for_terminal(what: str) -> Iterator[ProgressBar | None]:
         yield bar
     finally:
         bar.close()
+
+
+@contextlib.contextmanager
+def search_bar_for_terminal(what: str) -> Iterator[ProgressBar | None]:
+    """:func:`bar_for_terminal` of a search, which also tells that its loops are compiled first."""
+    with bar_for_terminal(what) as bar:
+        if bar is None:
+            yield None
+            return
+        with told_of_compiling(bar.compiling):
+            yield bar
