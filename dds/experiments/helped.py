@@ -206,12 +206,22 @@ def lines(market: HelpedMarket) -> list[str]:
     less, more = _moved((row.alone.share, row.helped.share) for row in market.rows)
     sooner, later = _moved((row.alone.latency, row.helped.latency) for row in market.rows)
     where = f"helpers {speeds} by {market.network}, server by {market.link}"
-    same = f"with helpers at that price, of {len(market.rows)} models {less} buy less, {more} more"
+    models = "1 model" if len(market.rows) == 1 else f"{len(market.rows)} models"
+    same = f"with helpers at that price, of {models} {less} buy less, {more} more"
+    alone = f"{market.sold:.1f} cores are sold at {market.price:.3g} credits/s each"
+    helped = f"{market.helped_sold:.1f} cores at {market.helped_price:.3g}"
     return [
-        f"{where}: alone, {market.sold:.1f} cores are sold at {market.price:.3g} credits/s each",
+        f"{where}: alone, {alone if market.price else _given(market.sold)}",
         f"{same}; {sooner} wait less, {later} longer",
-        f"if all have helpers, {market.helped_sold:.1f} cores at {market.helped_price:.3g}",
+        f"if all have helpers, {helped if market.helped_price else _given(market.helped_sold)}",
     ]
+
+
+def _given(cores: float) -> str:
+    """What becomes of cores at price 0: no more are wanted than there are."""
+    if not cores:
+        return "nobody wants any core, even at price 0"
+    return f"{cores:.1f} cores are taken at price 0, nobody wants more"
 
 
 def _moved(pairs: Iterable[tuple[float, float]]) -> tuple[int, int]:

@@ -23,6 +23,8 @@ _COLOURS: Mapping[str, str] = MappingProxyType(
 )
 #: Letters that fit across the picture.
 _LETTERS = 190.0
+#: Of the time axis beyond the last end, whose line would else be cut off.
+_MARGIN = 0.01
 
 
 def most_gained(cells: Sequence[Cell]) -> Cell:
@@ -60,7 +62,7 @@ def gantt(setting: Setting, cell: Cell) -> Figure:
         _draw_panel(axes, found, cell.graph, names, end)
         axes.set_title(f"{whose}, {1e3 * found.latency:.1f} ms", fontsize=10, loc="left")
     panels[1].set_xlabel("ms")
-    panels[1].set_xlim(0.0, 1e3 * end)
+    panels[1].set_xlim(0.0, 1e3 * end * (1.0 + _MARGIN))
     saved = cell.saved(cell.best)
     figure.suptitle(
         f"{cell.model} on a device and {len(cell.helpers)} helpers (speeds {group(cell.helpers)}), "

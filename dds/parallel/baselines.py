@@ -25,7 +25,7 @@ def baseline_plans(tables: Tables) -> dict[str, Plan]:
     """A plan for each of :data:`BASELINES`.
 
     single      all on one worker, the best with transfers of inputs and outputs
-    layer-wise  stretches of layers one after the other, each on a worker: the best by dynamic
+    layer-wise  runs of layers one after the other, each on a worker: the best by dynamic
                 programming over live tensors
     rows        rows over all workers in proportion to speed, halos exchanged
     channels    channels over all workers in proportion to speed

@@ -57,10 +57,11 @@ class ParallelFrontier:
     """What a client with helpers can ask of the market.
 
     frontier: pieces ``T'(f) = A' + W/f`` with ``A' = L' + D/b + rtt``, by rising A' and falling W,
-    local-only last; plans: the plan behind each piece; alone: the frontier without helpers, which
-    is nowhere below; bound: a frontier that no plan of device, helpers and server is below;
-    scheduled: for how many cuts a schedule was made; complete: whether all others considered are
-    worse by their bounds, or ``most`` stopped the search.
+    local-only last, which calls no server: ``A' = L'``, without rtt; plans: the plan behind each
+    piece; alone: the frontier without helpers, which is nowhere below; bound: a frontier that no
+    plan of device, helpers and server is below; scheduled: for how many cuts a schedule was made;
+    complete: whether all others considered are worse by their bounds, or ``most`` stopped the
+    search.
     """
 
     frontier: Frontier
@@ -100,6 +101,7 @@ def parallel_frontier(
     where
       L'(S)  latency of ``dds.schedule`` of the operators S, s
       D, W   bytes that cross and server work, as for :func:`dds.frontier`
+      rtt    of the link; none for local-only, S = V, whose ``T' = L'(V)`` at every f
 
     workers[0] is the device, the others are its helpers; what crosses the cut ends on the device.
     graph, server, link, engine: as for :func:`dds.frontier`; workers, links, tries: as for

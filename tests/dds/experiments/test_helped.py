@@ -62,6 +62,13 @@ def test_helpers_are_counted_and_shown(market) -> None:
     table = helped.rows(market)
     assert len({len(row) for row in table}) == 1
     assert [row[0] for row in table[1:]] == list(MODELS)
+    assert f"of 2 models {less} buy" in said[1]
+    one = helped.lines(replace(market, rows=market.rows[:1], sold=0.0, price=0.0, helped_price=0.0))
+    assert one[0].endswith("alone, nobody wants any core, even at price 0")
+    assert " of 1 model 0 buy less" in one[1]
+    assert one[2].endswith(
+        f"{market.helped_sold:.1f} cores are taken at price 0, nobody wants more"
+    )
     alike = replace(market.rows[0], helped=market.rows[0].alone)
     assert helped.rows(replace(market, rows=(alike,)))[1][5] == "tie"
 
