@@ -38,10 +38,10 @@ from dds.errors import InternalError
 from dds.execution.mailbox import Stopped
 from dds.model.graph import ModelGraph
 from dds.parallel.program import Part, Program, Send
-from dds.parallel.tiles import Region
+from dds.parallel.tiles import region_shape
 from dds.profile.runtime import numpy_type
 
-__all__ = ["CALLER", "Segment", "SharedMailbox", "Slot", "part_shape", "slots_of"]
+__all__ = ["CALLER", "Segment", "SharedMailbox", "Slot", "slots_of"]
 
 #: Who feeds worker 0 the model's inputs and takes its outputs: a party beside the workers.
 CALLER = -1
@@ -93,18 +93,11 @@ def slots_of(programs: Iterable[Program], graph: ModelGraph) -> tuple[Slot, ...]
                 raise InternalError(f"{part} goes from {sender} to {receiver} twice")
             tensor = tensors[part.tensor]
             dtype = numpy_type(tensor.name, tensor.dtype).str
-            shape = part_shape(tensor.shape, part.region)
+            shape = region_shape(tensor.shape, part.region)
             slot = Slot(part, sender, receiver, dtype, shape, offset)
             slots[part, sender, receiver] = slot
             offset = slot.end
     return tuple(slots.values())
-
-
-def part_shape(shape: tuple[int, ...], region: Region) -> tuple[int, ...]:
-    """The shape of a region of a tensor."""
-    if region.axis < 0:
-        return shape
-    return (*shape[: region.axis], region.high - region.low, *shape[region.axis + 1 :])
 
 
 class Segment:

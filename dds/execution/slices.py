@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
 from dds.execution.processes import PinnedWorkers
-from dds.execution.shared_memory import part_shape
 from dds.model.graph import ModelGraph, Tensor
 from dds.parallel.granularity import fused_runs
 from dds.parallel.program import Compute, Part, Program, Receive, Send, Step
@@ -34,6 +33,7 @@ from dds.parallel.tiles import (
     bounds,
     extent,
     region_bytes,
+    region_shape,
     sliceable,
     tile_regions,
     tile_shares,
@@ -203,7 +203,7 @@ def _side_by_side(
         inputs, outputs = {}, {}
         for name, region in model.inputs.items():
             tensor = named[name]
-            shape = part_shape(tensor.shape, region)
+            shape = region_shape(tensor.shape, region)
             tensors.append(Tensor(f"{k} {name}", shape, tensor.dtype, 0))
             inputs[name] = Part(tensors[-1].name, WHOLE)
         for name in model.outputs:

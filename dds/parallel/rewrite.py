@@ -173,10 +173,7 @@ class Source:
     def form(self, t: int, region: Region) -> tuple[tuple[int, ...], str]:
         """Shape and dtype of a region of tensor t."""
         tensor = self.graph.tensors[t]
-        shape = list(tensor.shape)
-        if region.axis >= 0:
-            shape[region.axis] = region.high - region.low
-        return tuple(shape), tensor.dtype
+        return tiles.region_shape(tensor.shape, region), tensor.dtype
 
     def _add(
         self, draft: Draft, v: int, regions: Mapping[int, Region], names: Mapping[int, str]

@@ -21,8 +21,8 @@ from dds.model.graph import ModelGraph
 
 __all__ = [
     "ALIGNMENT", "WHOLE", "Kind", "Layout", "Region", "Tile", "TileWork", "blocks", "bounds",
-    "extent", "holds", "region_bytes", "run_inputs", "run_outputs", "sliceable", "tile_inputs",
-    "tile_outputs", "tile_regions", "tile_shares", "tile_work", "why_not",
+    "extent", "holds", "region_bytes", "region_shape", "run_inputs", "run_outputs", "sliceable",
+    "tile_inputs", "tile_outputs", "tile_regions", "tile_shares", "tile_work", "why_not",
 ]  # fmt: skip
 
 Kind = Literal["whole", "rows", "channels"]
@@ -53,6 +53,17 @@ def holds(outer: Region, region: Region) -> bool:
     if outer.axis < 0:
         return True
     return outer.axis == region.axis and outer.low <= region.low and region.high <= outer.high
+
+
+def region_shape(shape: tuple[int, ...], region: Region) -> tuple[int, ...]:
+    """The shape of a region of a tensor.
+
+    >>> region_shape((1, 3, 8, 8), Region(2, 3, 5))
+    (1, 3, 2, 8)
+    """
+    if region.axis < 0:
+        return shape
+    return (*shape[: region.axis], region.high - region.low, *shape[region.axis + 1 :])
 
 
 @dataclass(frozen=True)
