@@ -21,6 +21,7 @@ from dds.parallel.tiles import holds
 from dds.units import parse_address
 
 __all__ = [
+    "LEAST_LEASE",
     "MOST_WORKERS",
     "VERSION",
     "Assignment",
@@ -39,6 +40,9 @@ __all__ = [
 VERSION = 1
 #: No schedule has more.
 MOST_WORKERS = 64
+
+#: Shortest lease, s: a client renews a few times in each, and must not be made to do nothing else.
+LEAST_LEASE = 1.0
 
 #: What `secrets.token_urlsafe` makes, of 128 bits at least.
 _KEY = re.compile(r"[A-Za-z0-9_-]{22,128}")
@@ -82,14 +86,17 @@ class Description:
 
 @dataclass(frozen=True, slots=True)
 class Tenancy:
-    """What a client holds at a helper: a lease, and the seconds of silence that end it."""
+    """What a client holds at a helper: a lease, and the seconds of silence that end it.
+
+    Raises InvalidInput for less than LEAST_LEASE, and for no end.
+    """
 
     lease: str
     lease_time: float
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.lease_time < math.inf:
-            raise InvalidInput(f"lease_time is {self.lease_time!r}; need a finite number > 0")
+        if not LEAST_LEASE <= self.lease_time < math.inf:
+            raise InvalidInput(f"lease_time is {self.lease_time!r}; need at least {LEAST_LEASE} s")
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,12 @@ def test_times_out_of_range_are_refused(number: float) -> None:
             make()
 
 
+@pytest.mark.parametrize("seconds", [0.0, 5e-324, 0.99])
+def test_leases_that_would_have_to_be_renewed_all_the_time(seconds: float) -> None:
+    with pytest.raises(InvalidInput, match=r"lease_time is .*; need at least 1.0 s"):
+        Tenancy("lease", seconds)
+
+
 @pytest.mark.parametrize("slowdown", [0.0, 5e-324, 1e-7, 2e6, 1.7e308])
 def test_no_device_is_so_fast_or_slow(slowdown: float) -> None:
     """With such seconds nothing could be scheduled, and a lie would end the client."""
