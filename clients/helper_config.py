@@ -9,7 +9,7 @@ from pathlib import Path
 from dds.engines import ENGINES
 from dds.errors import InvalidInput
 from dds.profile.runtime import Runtime
-from dds.session.helping import check_slowdown
+from dds.session.helping import LEAST_LEASE, check_slowdown
 from dds.units import parse_address
 
 __all__ = ["HelperConfig", "HelperLimits"]
@@ -19,11 +19,13 @@ __all__ = ["HelperConfig", "HelperLimits"]
 class HelperLimits:
     """Bounds on what clients may ask of a helper; all > 0.
 
-    clients: at a time; lease: seconds of silence after which a client is forgotten; model_bytes:
+    clients: at a time; lease: seconds of silence after which a client is forgotten, 1 or more;
+    model_bytes:
     one model; store_bytes, models: all models together; tensor_bytes, flops: of one model's
     inference, and of one run of a program; programs: of one client; computes: steps of one program
     that run a model; message_bytes: one gRPC message; calls: gRPC calls at a time;
-    profile_seconds: of measuring one model.
+    profile_seconds: of measuring one model; run_seconds: of one run of a program, however long its
+    client would wait.
     """
 
     clients: int = 16
@@ -38,12 +40,15 @@ class HelperLimits:
     message_bytes: int = 2**28
     calls: int = 256
     profile_seconds: float = 10.0
+    run_seconds: float = 600.0
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise InvalidInput(f"limits.{name} is {value!r}; need a finite number > 0")
+        if self.lease < LEAST_LEASE:
+            raise InvalidInput(f"limits.lease is {self.lease!r}; need at least {LEAST_LEASE} s")
 
 
 @dataclass(frozen=True, slots=True)

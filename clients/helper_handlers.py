@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -73,8 +72,8 @@ class HelperHandlers:
         self._models = ModelStore[BroughtModel](limits.store_bytes, limits.models)
         self._programs: dict[str, LoadedProgram] = {}
         self._measuring = False
-        #: Programs that each lease is having loaded.
-        self._loading: Counter[str] = Counter()
+        #: Programs that are being loaded: their leases, by key.
+        self._loading: dict[str, str] = {}
         # One thread per program that may be playing: each waits for parts most of the time.
         self._threads = ThreadPoolExecutor(
             limits.clients * limits.programs + 1, thread_name_prefix="helper"
@@ -190,31 +189,37 @@ class HelperHandlers:
         key in use, for models that are not what the steps say, and for more work than one model may
         be.
         """
-        lease, limits = assignment.lease, self.config.limits
+        lease, key, limits = assignment.lease, assignment.key, self.config.limits
+        digests = _digests(assignment.program)
         self._tenants.began(lease, self._clock())
         try:
             own = sum(one.assignment.lease == lease for one in self._programs.values())
-            own += self._loading[lease]
+            own += sum(other == lease for other in self._loading.values())
             if own >= limits.programs:
                 raise Busy(f"this client has {own} programs here; unload one")
             self._check_work(assignment)
-            self._loading[lease] += 1
+            if key in self._programs or key in self._loading:
+                raise InvalidInput("program.key is in use; choose another")
+            self._loading[key] = lease
+            # They go with the program: here they stay, whatever is unloaded meanwhile.
+            for digest in digests:
+                self._models.allow(digest, key)
             try:
                 loaded, expected, remarks = await self._background(self._load, assignment)
-            finally:
-                self._loading -= Counter((lease,))
-            try:
-                self._tenants.check(lease)
-                if assignment.key in self._programs:
-                    raise InvalidInput("program.key is in use; choose another")
+                try:
+                    self._tenants.check(lease)
+                except LeaseRefused:
+                    loaded.close()
+                    raise
             except BaseException:
-                loaded.close()
+                self._models.forget(key)
                 raise
-            self._programs[assignment.key] = LoadedProgram(
+            finally:
+                del self._loading[key]
+            self._programs[key] = LoadedProgram(
                 assignment, loaded, expected, self._threads, self._post, clock=self._clock
             )
-            # They go with the program.
-            self._models.hand_over(_digests(assignment.program), lease, assignment.key)
+            self._models.hand_over(digests, lease, key)
             return remarks
         finally:
             self._tenants.ended(lease, self._clock())
@@ -271,8 +276,9 @@ class HelperHandlers:
     ) -> AsyncGenerator[Delivery | Played, None]:
         """One run of a program; see :meth:`clients.helper_programs.LoadedProgram.play`.
 
-        Raises LeaseRefused and UnknownRun besides.
+        It takes no longer than `limits.run_seconds`.  Raises LeaseRefused and UnknownRun besides.
         """
+        timeout = min(timeout, self.config.limits.run_seconds)
         self._tenants.began(lease, self._clock())
         try:
             if not self._is_of(lease, key):

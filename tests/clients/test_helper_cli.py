@@ -48,6 +48,7 @@ def test_flags_of_a_helper(tmp_path: Path) -> None:
         ("--threads 0", "threads is 0"),
         ("--clients 0", "limits.clients"),
         ("--lease 0", "limits.lease"),
+        ("--lease 900ms", "limits.lease is 0.9; need at least 1.0 s"),
     ],
 )
 def test_helpers_that_cannot_be(

@@ -1,8 +1,11 @@
 """What a helper takes from one client, and no more."""
 
 import asyncio
+import math
 import secrets
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -12,7 +15,7 @@ from dds.errors import InvalidInput
 from dds.parallel.program import Compute, Part, Program, Receive, Send, Step
 from dds.parallel.tiles import WHOLE
 from dds.session.helping import Assignment, Delivery
-from dds.session.refusals import Busy
+from dds.session.refusals import Busy, TooLate
 from dds.session.upload import ModelHeader
 from dds.testing.models import digest_of, text_model
 
@@ -77,3 +80,51 @@ def test_programs_asked_for_at_once_are_counted_too() -> None:
             await handlers.load_program(program(lease, RUN))
 
     helped(use, programs=2)
+
+
+def test_models_stay_while_a_program_of_them_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use(handlers: HelperHandlers, lease: str) -> None:
+        first, second = program(lease, RUN), program(lease, RUN)
+        await handlers.load_program(first)
+        may_go_on = threading.Event()
+        load = handlers._load
+
+        def slowly(assignment: Assignment) -> Any:
+            assert may_go_on.wait(10.0)
+            return load(assignment)
+
+        monkeypatch.setattr(handlers, "_load", slowly)
+        loading = asyncio.create_task(handlers.load_program(second))
+        await asyncio.sleep(0)
+        with pytest.raises(InvalidInput, match="key is in use"):
+            await handlers.load_program(second)
+        handlers.unload_program(lease, first.key)
+        may_go_on.set()
+        assert await loading == ()
+        assert handlers.model_bytes(lease, digest_of(DOUBLE)) == DOUBLE
+        handlers.unload_program(lease, second.key)
+        assert not len(handlers._models)
+
+    helped(use)
+
+
+def test_models_of_a_program_that_is_refused_go_with_their_client() -> None:
+    async def use(handlers: HelperHandlers, lease: str) -> None:
+        wrong = Compute(DOUBLE, {"other": X}, {"y": Y})
+        with pytest.raises(InvalidInput, match="its model has"):
+            await handlers.load_program(program(lease, wrong))
+        assert handlers.model_bytes(lease, digest_of(DOUBLE)) == DOUBLE
+        handlers.leave(lease)
+        assert not len(handlers._models)
+
+    helped(use)
+
+
+def test_a_run_has_an_end_also_where_its_client_names_none() -> None:
+    async def use(handlers: HelperHandlers, lease: str) -> None:
+        waits = program(lease, RUN)
+        await handlers.load_program(waits)
+        with pytest.raises(TooLate, match="did not come from worker 0"):
+            await anext(handlers.play(lease, waits.key, 0, math.inf))
+
+    helped(use, run_seconds=0.05)
