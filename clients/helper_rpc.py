@@ -26,6 +26,9 @@ __all__ = ["HelperServer", "Peers"]
 
 #: Connections to other helpers that are kept open.
 _MOST_PEERS = 64
+#: A client with a call under way that says nothing for so long is asked whether it is there, and
+#: given up when it does not answer for so long, ms: so a run ends whose client has vanished.
+_PING_MS, _PONG_MS = 10_000, 20_000
 #: Largest answer to an echo, bytes, and longest name of a client.
 _MOST_ECHO, _LONGEST_NAME = 2**24, 200
 
@@ -219,6 +222,12 @@ class HelperServer:
                 ("grpc.max_send_message_length", limits.message_bytes),
                 # Without it a second helper would silently share a port that is in use.
                 ("grpc.so_reuseport", 0),
+                ("grpc.keepalive_time_ms", _PING_MS),
+                # Both: without the second, gRPC was seen to wait a minute whatever the first says.
+                ("grpc.keepalive_timeout_ms", _PONG_MS),
+                ("grpc.http2.ping_timeout_ms", _PONG_MS),
+                # Pings need no data between them: a client waits for long operators in silence.
+                ("grpc.http2.max_pings_without_data", 0),
             ],
         )
         self._health = health.aio.HealthServicer()

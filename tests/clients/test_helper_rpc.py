@@ -1,6 +1,8 @@
-"""A helper's connections to others: as many as may be, and none closed that is in use."""
+"""A helper's connections: as many to others as may be, and none kept to clients that vanished."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import cast
 
 import numpy as np
@@ -8,11 +10,14 @@ import pytest
 
 from clients import helper_rpc
 from clients.helper_channel import HelperChannel
-from clients.helper_rpc import Peers
-from dds.parallel.program import Part
+from clients.helper_config import HelperConfig
+from clients.helper_handlers import HelperHandlers
+from clients.helper_rpc import HelperServer, Peers
+from dds.parallel.program import Compute, Part, Program, Receive, Send
 from dds.parallel.tiles import WHOLE
-from dds.session.helping import Delivery
+from dds.session.helping import Assignment, Delivery
 from dds.session.refusals import Busy
+from dds.testing.models import digest_of, text_model
 
 PART = Delivery("k" * 24, 0, 1, Part("x", WHOLE), np.ones(1, np.float32))
 
@@ -62,5 +67,83 @@ def test_an_idle_connection_makes_way_and_a_busy_one_does_not(
         assert [each.delivered for each in made.values()] == [1, 1, 1]
         await peers.close()
         assert not any(each.open for each in made.values())
+
+    asyncio.run(go())
+
+
+DOUBLE = text_model("(float[4] x) => (float[4] y) {y = Add(x, x)}")
+X, Y = Part("x", WHOLE), Part("y", WHOLE)
+STEPS = (Receive(X, 0), Compute(DOUBLE, {"x": X}, {"y": Y}), Send(Y, 0, Y))
+
+
+class Wire:
+    """Carries bytes to a server and back, until it is cut and nobody is told."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self.connected = asyncio.Event()
+        self.connected.set()
+        self.carrying: set[asyncio.Task[None] | None] = set()
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """For one connection, both ways."""
+        self.carrying.add(asyncio.current_task())
+        host, _, port = self._server.rpartition(":")
+        back, forth = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(self._copy(reader, forth), self._copy(back, writer))
+
+    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await source.read(2**16):
+                await self.connected.wait()
+                sink.write(data)
+        sink.close()
+        with suppress(ConnectionError):
+            await sink.wait_closed()
+
+
+def test_a_run_ends_whose_client_has_vanished(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(helper_rpc, "_PING_MS", 100)
+    monkeypatch.setattr(helper_rpc, "_PONG_MS", 1500)
+
+    async def use(handlers: HelperHandlers, channel: HelperChannel, wire: Wire) -> None:
+        lease = (await channel.join("tester")).lease
+        await channel.put_model(lease, digest_of(DOUBLE), DOUBLE)
+        key = "k" * 24
+        await channel.load_program(Assignment(lease, key, Program(1, (), STEPS, ())))
+        playing = asyncio.ensure_future(anext(channel.play(lease, key, 0, 3600.0)))
+        program = handlers._programs[key]
+        while not program._turn.locked():
+            await asyncio.sleep(0.01)
+        # Whoever answers may be silent for many pings.
+        await asyncio.sleep(0.5)
+        assert program._turn.locked()
+        wire.connected.clear()
+        while program._turn.locked():
+            await asyncio.sleep(0.01)
+        playing.cancel()
+
+    served(use)
+
+
+def served(use: Callable[[HelperHandlers, HelperChannel, Wire], Awaitable[None]]) -> None:
+    """Use a helper over a wire that can be cut."""
+
+    async def go() -> None:
+        handlers = HelperHandlers(HelperConfig("127.0.0.1:0"), Peers().post)
+        server = HelperServer(handlers)
+        wire = Wire(await server.start())
+        between = await asyncio.start_server(wire.carry, "127.0.0.1", 0)
+        host, port = between.sockets[0].getsockname()
+        channel = HelperChannel(f"{host}:{port}")
+        try:
+            async with asyncio.timeout(30.0):
+                await use(handlers, channel, wire)
+        finally:
+            wire.connected.set()
+            await channel.close()
+            between.close()
+            await server.stop(0.0)
+            await asyncio.gather(*filter(None, wire.carrying))
 
     asyncio.run(go())
