@@ -21,7 +21,7 @@ from dds.session.upload import ModelHeader, ModelReceipt
 from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2_grpc, profiles, tensors
 from dds.wire.calling import start_upload
 
-__all__ = ["Channel"]
+__all__ = ["Channel", "call_failed"]
 
 #: Largest message either way, bytes; whole tensors travel in one.
 _MESSAGE_BYTES = 2**28
@@ -88,7 +88,7 @@ class Channel:
             async for reply in call:
                 yield codec.server_message_from_proto(reply)
         except grpc.aio.AioRpcError as error:
-            raise _failure(error) from error
+            raise call_failed(error, "the server") from error
         finally:
             call.cancel()
 
@@ -153,13 +153,13 @@ async def _reply(call: Awaitable[T]) -> T:
     try:
         return await call
     except grpc.aio.AioRpcError as error:
-        raise _failure(error) from error
+        raise call_failed(error, "the server") from error
 
 
-def _failure(error: grpc.aio.AioRpcError) -> CallFailed:
+def call_failed(error: grpc.aio.AioRpcError, who: str) -> CallFailed:
+    """What a call that failed means, of a server or a helper; who: was called, for the text."""
     status = error.code().name
     if (status, error.details()) == ("INTERNAL", _LOST):
-        return CallFailed("UNAVAILABLE", "the connection to the server broke; is it still running?")
-    text = f"the server answered {status}: {error.details()}"
+        return CallFailed("UNAVAILABLE", f"the connection to {who} broke; is it still running?")
     pause = profiles.pushback_from_trailers(error.trailing_metadata())
-    return CallFailed(status, text, retry_after=pause)
+    return CallFailed(status, f"{who} answered {status}: {error.details()}", retry_after=pause)

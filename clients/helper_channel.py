@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 
+from clients.channel import call_failed
 from clients.errors import CallFailed
 from dds.profile.profile import Profile
 from dds.session.helping import (
@@ -147,15 +148,12 @@ class HelperChannel:
         except grpc.aio.AioRpcError as error:
             raise self._failure(error) from error
 
-    def _failure(self, error: Any) -> CallFailed:
-        status = error.code().name
-        pause = profiles.pushback_from_trailers(error.trailing_metadata())
-        if status == "UNAVAILABLE":
+    def _failure(self, error: grpc.aio.AioRpcError) -> CallFailed:
+        failed = call_failed(error, f"the helper at {self.address}")
+        if error.code() == grpc.StatusCode.UNAVAILABLE:
             text = f"no helper answers at {self.address}; is mec-client --helper running there?"
-            return CallFailed(status, text, pause)
-        return CallFailed(
-            status, f"the helper at {self.address} answered {status}: {error.details()}", pause
-        )
+            return CallFailed(failed.status, text, failed.retry_after)
+        return failed
 
 
 def _digest(model: bytes) -> str:

@@ -9,10 +9,11 @@ import pytest
 
 from clients.channel import Channel
 from clients.errors import CallFailed
+from clients.helper_channel import HelperChannel
 
 
 class Ending:
-    """A stream of the game that ends so."""
+    """A stream of the game, or of a run, that ends so."""
 
     def __init__(self, code: grpc.StatusCode, details: str) -> None:
         nothing = grpc.aio.Metadata()
@@ -28,6 +29,29 @@ class Ending:
     def cancel(self) -> None: ...
 
 
+async def play_the_game(ending: Ending) -> None:
+    channel = Channel("nowhere:1")
+    channel._market = ending
+
+    async def nothing() -> AsyncIterator[Any]:
+        return
+        yield
+
+    async for _ in channel.play(nothing()):
+        pass
+
+
+async def play_a_program(ending: Ending) -> None:
+    channel = HelperChannel("nowhere:1")
+    channel._helper = ending
+    try:
+        async for _ in channel.play("lease", "k" * 24, 0, 1.0):
+            pass
+    finally:
+        await channel.close()
+
+
+@pytest.mark.parametrize("play", [play_the_game, play_a_program])
 @pytest.mark.parametrize(
     ("code", "details", "status"),
     [
@@ -38,18 +62,9 @@ class Ending:
         (grpc.StatusCode.PERMISSION_DENIED, "no lease", "PERMISSION_DENIED"),
     ],
 )
-def test_a_stream_that_broke_can_be_told_from_one_that_was_refused(code, details, status) -> None:
-    async def play() -> None:
-        channel = Channel("nowhere:1")
-        channel._market = Ending(code, details)
-
-        async def nothing() -> AsyncIterator[Any]:
-            return
-            yield
-
-        async for _ in channel.play(nothing()):
-            pass
-
+def test_a_stream_that_broke_can_be_told_from_one_that_was_refused(
+    play, code, details, status
+) -> None:
     with pytest.raises(CallFailed) as caught:
-        asyncio.run(play())
+        asyncio.run(play(Ending(code, details)))
     assert caught.value.status == status
