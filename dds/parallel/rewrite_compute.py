@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from dds.errors import InternalError
+from dds.errors import InternalError, InvalidInput
 from dds.parallel.rewrite import Source, within
 from dds.parallel.rewrite_model import Draft
 from dds.parallel.tiles import WHOLE, Region, Tile, holds, tile_outputs, tile_regions
 
 __all__ = ["Held", "Job", "jobs_model"]
+
+_FIRST_CONCAT_OF_ALL = 4
 
 #: A tensor, by index, and the region of it that is held.
 Held = tuple[int, Region]
@@ -46,7 +48,8 @@ def jobs_model(source: Source, jobs: Sequence[Job], outputs: Iterable[Held]) -> 
     Its inputs are the held regions that no job before their reader has made.  Regions of a whole
     tensor keep its name; the others are called like ``conv1[2:0:28]``.
 
-    Raises InvalidInput like :meth:`Source.tile <dds.parallel.rewrite.Source.tile>`.
+    Raises InvalidInput like :meth:`Source.tile <dds.parallel.rewrite.Source.tile>`, and for regions
+    of a type that the ``Concat`` of the model's opset does not join.
     """
     return _Writer(source).write(jobs, outputs)
 
@@ -93,7 +96,13 @@ class _Writer:
         if len(pieces) == 1:
             return self._crop(self._held(t, pieces[0]), pieces[0], region)
         axis = pieces[0].axis
-        size = self.source.graph.tensors[t].shape[axis]
+        tensor = self.source.graph.tensors[t]
+        if self.draft.opset < _FIRST_CONCAT_OF_ALL and not tensor.dtype.startswith("float"):
+            raise InvalidInput(
+                f"slices of {tensor.name!r} ({tensor.dtype}) would be joined by Concat, which "
+                f"in opset {self.draft.opset} joins only floats; upgrade the model: dds convert"
+            )
+        size = tensor.shape[axis]
         at, end = (region.low, region.high) if region.axis == axis else (0, size)
         names = []
         for piece in sorted(pieces):

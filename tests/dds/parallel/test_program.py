@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -357,3 +358,20 @@ def test_a_model_that_returns_a_constant_is_refused() -> None:
     alone = Schedule((Task(0, Tile(range(1)), 0.0, 1.0),), (), 1.0)
     with pytest.raises(InvalidInput, match=r"^output 'c' is the same for every input; take it out"):
         programs(Source.read(model, graph), alone, 1)
+
+
+@pytest.mark.parametrize(("opset", "joins"), [(1, False), (7, True)])
+def test_slices_that_an_old_concat_cannot_join_are_refused(opset: int, joins: bool) -> None:
+    model = onnx.ModelProto.FromString(
+        text_model("(bool[1,1,8,4] x) => (bool[1,1,8,4] y) {y = Not(x)}")
+    )
+    model.opset_import[0].version = opset
+    graph = load_model(model.SerializeToString())
+    plan = baselines(graph, [Worker([1.0])] * 2, WorkerLinks(1e9))["rows"]
+    assert {task.tile.kind for task in plan.tasks} == {"rows"}
+    source = Source.read(model.SerializeToString(), graph)
+    if joins:
+        assert len(programs(source, plan, 2)) == 2
+    else:
+        with pytest.raises(InvalidInput, match=r"'y' \(bool\) .* opset 1 .*upgrade the model"):
+            programs(source, plan, 2)
