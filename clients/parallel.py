@@ -22,7 +22,7 @@ from clients.config import AgentConfig, Emit
 from clients.pacing import PacedEngine, pace_of
 from clients.parallel_plan import (
     Choice,
-    Plan,
+    LoadedPlan,
     WorkerFailed,
     attended,
     choice_of_one,
@@ -147,19 +147,19 @@ class ParallelRunner:
         runtime = crew.runtime
         self._engine = PacedEngine(engine("onnxruntime", runtime), pace_of("onnxruntime", runtime))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="device")
-        self._plan: Plan | None = None
+        self._plan: LoadedPlan | None = None
 
     @property
     def latency(self) -> float:
         """What the plan in force promises, s."""
-        return self._force.latency
+        return self._in_force.latency
 
     def summary(self) -> dict[str, Any]:
         """Who does what, for a report."""
-        return self._force.summary()
+        return self._in_force.summary()
 
     @property
-    def _force(self) -> Plan:
+    def _in_force(self) -> LoadedPlan:
         if self._plan is None:
             raise InternalError("parallel runner: open it first, and use it before it is closed")
         return self._plan
@@ -172,7 +172,7 @@ class ParallelRunner:
         started = self._loop.time()
         again = False
         while True:
-            plan = self._force
+            plan = self._in_force
             try:
                 done, cost = await self._played(plan, inputs, slowdown)
             except WorkerFailed as error:
@@ -194,7 +194,7 @@ class ParallelRunner:
             plan.loaded.close()
 
     async def _played(
-        self, plan: Plan, inputs: Tensors, slowdown: float
+        self, plan: LoadedPlan, inputs: Tensors, slowdown: float
     ) -> tuple[ParallelRun, float]:
         """A run, and what the device's part of it cost, s."""
         pace = self._engine.pace
@@ -219,7 +219,7 @@ class ParallelRunner:
             elif members == self._crew.team.members:
                 await self._lose_wrong(members)
 
-    async def _fastest(self, members: tuple[Member, ...]) -> Plan | None:
+    async def _fastest(self, members: tuple[Member, ...]) -> LoadedPlan | None:
         """The plan that was fastest when it was tried; None if a helper was lost, or was wrong."""
         crew, source = self._crew, self._case.source
         workers = crew.speeds.workers(source.graph, crew.slowdown, members)
@@ -247,7 +247,7 @@ class ParallelRunner:
 
     async def _tried(
         self, choice: Choice, workers: Sequence[Worker], members: tuple[Member, ...]
-    ) -> Plan | None:
+    ) -> LoadedPlan | None:
         """A plan whose answer was right, else None: some helpers may be lost then."""
         plan = None
         crew = self._crew
@@ -285,7 +285,7 @@ class ParallelRunner:
             for member in members:
                 self._crew.team.lose(member, "together, the helpers answer wrongly")
 
-    async def _lose(self, plan: Plan | None, error: WorkerFailed) -> None:
+    async def _lose(self, plan: LoadedPlan | None, error: WorkerFailed) -> None:
         """Go on without the helpers that do not answer, or else the suspect, or else any."""
         members = self._crew.team.members if plan is None else tuple(plan.members.values())
         silent = [error.suspect] if error.suspect and error.silent else await _silent(members)
@@ -296,7 +296,7 @@ class ParallelRunner:
             self._plan = None
             await self._drop(plan)
 
-    async def _drop(self, plan: Plan | None) -> None:
+    async def _drop(self, plan: LoadedPlan | None) -> None:
         """Forget a plan that is not in force."""
         if plan is not None:
             left = {k: one for k, one in plan.members.items() if one in self._crew.team.members}

@@ -28,7 +28,7 @@ from dds.session.helping import Assignment
 
 __all__ = [
     "Choice",
-    "Plan",
+    "LoadedPlan",
     "WorkerFailed",
     "attended",
     "choice_of_one",
@@ -84,7 +84,7 @@ async def attended(work: Coroutine[Any, Any, T], members: Sequence[Member]) -> T
 
 
 @dataclass
-class Plan:
+class LoadedPlan:
     """A schedule that is loaded everywhere.
 
     members: helpers that take part, by worker; key: of its programs; loaded: the device's own;
@@ -192,7 +192,7 @@ async def make_plan(
     names: Sequence[str],
     members: Sequence[Member],
     engine: PacedEngine,
-) -> Plan:
+) -> LoadedPlan:
     """Load everybody's program.
 
     names: of the workers, which are the device and these helpers; engine: of the device.
@@ -213,7 +213,7 @@ async def make_plan(
         loaded.close()
         raise
     told = tuple(chain.from_iterable(remarks))
-    return Plan(choice.schedule, names, key, everyone, helping, loaded, expected, told)
+    return LoadedPlan(choice.schedule, names, key, everyone, helping, loaded, expected, told)
 
 
 async def _load_there(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from clients.errors import CallFailed
 from clients.mailboxes import Box, PostedMailbox
-from clients.parallel_plan import Plan, WorkerFailed, silence
+from clients.parallel_plan import LoadedPlan, WorkerFailed, silence
 from clients.team import Member
 from dds.errors import DdsError, InvalidInput
 from dds.parallel.program import Compute, Part, Receive
@@ -35,7 +35,7 @@ class ParallelRun:
     wall: float
 
 
-async def play(plan: Plan, inputs: Tensors, timeout: float, thread: Executor) -> ParallelRun:
+async def play(plan: LoadedPlan, inputs: Tensors, timeout: float, thread: Executor) -> ParallelRun:
     """Run the model once; the plan notes how long each worker computed.
 
     thread: where the device computes.
@@ -50,7 +50,7 @@ async def play(plan: Plan, inputs: Tensors, timeout: float, thread: Executor) ->
 class _Run:
     """State of one run."""
 
-    def __init__(self, plan: Plan, timeout: float) -> None:
+    def __init__(self, plan: LoadedPlan, timeout: float) -> None:
         self._plan = plan
         self._timeout = timeout
         self._number = plan.runs
