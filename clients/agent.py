@@ -9,14 +9,13 @@ nothing.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clients.adapting import Watch
 from clients.config import AgentConfig, Emit, Pause
 from clients.costs import per_operator
 from clients.logbook import Logbook, Outputs
 from clients.offload import Inference, Servers
-from clients.parallel import Crew
 from clients.prepare import Prepared
 from clients.results import compare, cut_summary
 from clients.runner import DeviceRunner, Runner
@@ -24,6 +23,9 @@ from clients.trade import Trade
 from dds.cut.network import make_cut
 from dds.errors import InvalidInput
 from dds.predict.correction import Segment, Times
+
+if TYPE_CHECKING:
+    from clients.parallel import Crew
 
 __all__ = ["Agent"]
 

@@ -30,7 +30,6 @@ async def _play(
     from clients.agent import Agent
     from clients.channel import Channel
     from clients.offload import Servers
-    from clients.parallel import joined
     from clients.prepare import prepare
 
     lines = await _standard_input() if step else None
@@ -59,6 +58,8 @@ async def _play(
                 servers = Servers(edge, edge.upstream(), past)
         crew = None
         if config.helpers is not None:
+            from clients.parallel import joined
+
             crew = await stack.enter_async_context(joined(config, prepared, report.emit))
         done = await Agent(config, prepared, servers, report.emit, pause, crew).run()
     report.emit(done)

@@ -8,18 +8,16 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clients.adapting import LEAST_SAVING, saving
 from clients.cloud import CloudShare
 from clients.config import IN_CLOUD, AgentConfig, Pause
 from clients.course import Course, Switch, moved
 from clients.errors import CallFailed, MarketRefused
-from clients.helped import HelpedTiers
 from clients.link import ShapedLink
 from clients.logbook import Logbook
 from clients.offload import Leases, Offload, Servers
-from clients.parallel import Crew
 from clients.planning import Options, Placement, Planner, TwoTiers
 from clients.player import Player
 from clients.prepare import Prepared
@@ -35,6 +33,9 @@ from dds.session.client import ClientSession
 from dds.session.messages import Bid, Post, Quotation, Terms
 from dds.session.states import ClientState
 from dds.tiers.links import TierLinks, relayed
+
+if TYPE_CHECKING:
+    from clients.parallel import Crew
 
 __all__ = ["Trade"]
 
@@ -128,6 +129,8 @@ class Trade:
         all_there = self._strategy != "dds"
         planner: Planner = TwoTiers(costs, all_there=all_there)
         if self._crew is not None and not all_there:
+            from clients.helped import HelpedTiers  # schedules load numba: half a second
+
             planner = await asyncio.to_thread(
                 HelpedTiers.of, costs, *self._crew.workers(prepared.graph)
             )

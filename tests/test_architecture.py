@@ -156,3 +156,12 @@ def test_import_dds_stays_light() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["clients.trade", "clients.agent", "mec_server.handlers"])
+def test_clients_and_servers_start_without_numba(module: str) -> None:
+    code = f"import sys, {module}; print('numba' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == "False"

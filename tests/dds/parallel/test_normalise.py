@@ -22,7 +22,8 @@ def close(one: np.ndarray, other: np.ndarray) -> None:
     np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * largest)
 
 
-@pytest.mark.parametrize("name", zoo.NAMES)
+#: The other two have the same operators with far more weights.
+@pytest.mark.parametrize("name", sorted({*zoo.NAMES} - {"vgg19", "zfnet512"}))
 def test_the_zoo_computes_the_same_at_every_boundary(name, run, every_tensor, picture) -> None:
     data = zoo.build(name)
     graph = load_model(data)
