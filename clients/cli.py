@@ -132,7 +132,10 @@ def _in_words(event: Mapping[str, Any]) -> str:
             saved = f"  new costs would save {100.0 * event['saving']:.0f} %"
             return f"{saved}: playing again" if event["again"] else f"{saved}: not worth a game"
         case "helpers":
-            found = (f"{each['name']} ({each['engine']})" for each in event["helpers"])
+            found = (
+                f"{each['name']} at {each['address']} ({each['engine']})"
+                for each in event["helpers"]
+            )
             return f"helpers: {', '.join(found) or 'none'}"
         case "helper lost":
             return f"  going on without the helper at {event['address']}: {event['because']}"

@@ -59,13 +59,18 @@ class Speeds:
     ) -> list[Worker]:
         """The device, `slowdown` times slower, and these helpers, as workers of a schedule.
 
+        Helpers of one name are called by their addresses.
+
         dearer: times what starting a slice was measured to cost; schedules count a start for
         every run that is sliced, while programs run several as one model.
         """
         team = [("device", self.device, slowdown)]
+        taken = ["device", *(member.description.name for member in members)]
         for member in members:
             helper = member.description
-            team.append((helper.name, self.helpers[member.address], helper.slowdown))
+            # By default helpers are called like their host, and one host may have several.
+            name = helper.name if taken.count(helper.name) == 1 else member.address
+            team.append((name, self.helpers[member.address], helper.slowdown))
         return [
             Worker(
                 np.array([slower * seconds.get(_key(graph, v), 0.0) for v in range(count)]),

@@ -83,6 +83,16 @@ def test_a_helper_of_this_platform_is_not_measured() -> None:
     assert dearer.overhead == pytest.approx(9.0 * device.overhead)
 
 
+def test_helpers_of_one_name_are_called_by_their_addresses() -> None:
+    one, other = Measuring(PROFILE), Measuring(PROFILE)
+    other.address = "helper:2"
+    team = [member(channel, PROFILE.platform) for channel in (one, other)]
+    times = dict.fromkeys(("a", "b", "y"), 1.0)
+    speeds = Speeds(times, {"helper:1": times, "helper:2": times})
+    assert [w.name for w in speeds.workers(GRAPH, 1.0, team)] == ["device", "helper:1", "helper:2"]
+    assert [w.name for w in speeds.workers(GRAPH, 1.0, team[:1])] == ["device", "h"]
+
+
 @pytest.mark.parametrize("busy", [0, 3])
 def test_a_helper_of_another_platform_measures_the_model(busy: int) -> None:
     channel = Measuring(PROFILE.scaled(10.0), busy)
