@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from types import FrameType
 
 from dds.errors import DdsError
 
@@ -92,5 +92,13 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _interrupt(_: int, frame: FrameType | None) -> None:
+    """Do what Ctrl-C does at this moment.
+
+    While asyncio runs that is to cancel its main task; an exception here, where a process is being
+    started, would leave nobody who knows of that process and ends it.
+    """
+    on_ctrl_c = signal.getsignal(signal.SIGINT)
+    if not callable(on_ctrl_c):  # a job in the background ignores Ctrl-C
+        raise KeyboardInterrupt
+    on_ctrl_c(signal.SIGINT, frame)

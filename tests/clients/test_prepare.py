@@ -28,7 +28,9 @@ def test_a_model_is_read_and_profiled() -> None:
     assert prepared.profile.digest == prepared.graph.digest
 
 
-def test_told_to_stop_it_measures_no_more() -> None:
+def test_told_to_stop_it_measures_no_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Its own lock: a test beside this one may be measuring.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(Infeasible, match="told to stop"):
         prepare(CONFIG, lambda _: None, stopped())
 

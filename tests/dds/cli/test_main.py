@@ -1,10 +1,12 @@
 """The ``dds`` command: help, version, errors as exit codes, and how a process ends."""
 
+import asyncio
 import os
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,11 @@ def ending_in(monkeypatch: pytest.MonkeyPatch, error: BaseException | int) -> No
             raise error
         return error
 
+    running(monkeypatch, run)
+
+
+def running(monkeypatch: pytest.MonkeyPatch, run: Callable[[object], int]) -> None:
+    """Let ``dds verify`` do something else."""
     parser = build_parser()
     monkeypatch.setattr(module, "build_parser", lambda: parser)
     args = parser.parse_args(["verify", "x.json"])
@@ -97,6 +104,29 @@ def test_a_defect_is_not_disguised(monkeypatch) -> None:
     ending_in(monkeypatch, ZeroDivisionError("a defect"))
     with pytest.raises(ZeroDivisionError):
         main(["verify", "x.json"])
+
+
+def test_sigterm_lets_a_coroutine_reach_its_next_await(monkeypatch, capsys) -> None:
+    """As Ctrl-C does: a process being started is known, and can be ended, before it is told."""
+    reached: list[str] = []
+
+    async def body() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+            reached.append("process started")
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0)
+            reached.append("process ended")
+
+    def run(_: object) -> int:
+        asyncio.run(body())
+        return 0
+
+    running(monkeypatch, run)
+    assert main(["verify", "x.json"]) == 130
+    assert reached == ["process started", "process ended"]
+    assert capsys.readouterr().err == "dds verify: interrupted\n"
 
 
 # --- as real processes: about .3 s each ------------------------------------------------------
