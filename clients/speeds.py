@@ -22,7 +22,7 @@ from dds.parallel.workers import Worker
 from dds.profile.profile import Profile
 from dds.session.profiling import ProfileRequest
 
-__all__ = ["SliceCost", "Speeds", "measure_speeds"]
+__all__ = ["SliceOverhead", "Speeds", "measure_speeds"]
 
 Seconds = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ _ATTEMPTS, _LONGEST_PAUSE = 5, 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class SliceCost:
+class SliceOverhead:
     """What a slice costs beyond its share, at full speed.
 
     start: to run a model of it, s; thin: rows, or packs of channels, that it seems to have more.
@@ -52,7 +52,7 @@ class Speeds:
 
     device: Mapping[str, float]
     helpers: Mapping[str, Mapping[str, float]]
-    slices: SliceCost = SliceCost()
+    slices: SliceOverhead = SliceOverhead()
 
     def workers(
         self, graph: ModelGraph, slowdown: float, members: Sequence[Member], dearer: float = 1.0
@@ -93,9 +93,9 @@ async def measure_speeds(
     graph, own = prepared.graph, prepared.profile
     timing = seconds_per_operator(graph, own)
     device = _named(graph, timing)
-    cost = SliceCost()
+    cost = SliceOverhead()
     if slices and members:
-        cost = await asyncio.to_thread(_slice_cost, prepared, timing)
+        cost = await asyncio.to_thread(_slice_overhead, prepared, timing)
         emit({"event": "slices measured", "start_s": cost.start, "thin": cost.thin})
     helpers: dict[str, Mapping[str, float]] = {}
     for member in members:
@@ -112,15 +112,15 @@ async def measure_speeds(
     return Speeds(device, helpers, cost)
 
 
-def _slice_cost(prepared: Prepared, timing: Seconds) -> SliceCost:
+def _slice_overhead(prepared: Prepared, timing: Seconds) -> SliceOverhead:
     """Measured on one core of the device; what is usual, where no process can be pinned to one."""
     source = Source.read(prepared.model, prepared.graph)
     try:
         core = min(available_cores())
         found = measure_slices(source, timing, [core], runtime=prepared.profile.runtime)
     except InvalidInput:
-        return SliceCost()
-    return SliceCost(found.start, found.thin)
+        return SliceOverhead()
+    return SliceOverhead(found.start, found.thin)
 
 
 async def _measured_there(prepared: Prepared, member: Member) -> Profile:

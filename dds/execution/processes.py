@@ -38,8 +38,8 @@ __all__ = [
     "PLAY",
     "READY",
     "REFUSED",
+    "PinnedRun",
     "PinnedWorkers",
-    "Played",
     "available_cores",
     "check_cores",
 ]
@@ -60,7 +60,7 @@ _GRACE = 2.0
 
 
 @dataclass(frozen=True, eq=False)
-class Played:
+class PinnedRun:
     """One inference.
 
     outputs: the model's, by name; seconds: from the call until they were there; steps: for each
@@ -115,7 +115,7 @@ class PinnedWorkers:
         """The process of each worker; none once they have ended."""
         return tuple(process.pid for process in self._processes)
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Played:
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> PinnedRun:
         """One inference; threads take turns.
 
         inputs: all inputs of the model, by name, of its types and shapes.
@@ -130,7 +130,7 @@ class PinnedWorkers:
             check_feeds(self._inputs, inputs)
             return self._run(inputs)
 
-    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> Played:
+    def _run(self, feeds: Mapping[str, NDArray[Any]]) -> PinnedRun:
         try:
             started = time.perf_counter()
             # Workers first: they wake up while the inputs are copied.
@@ -151,7 +151,7 @@ class PinnedWorkers:
         except BaseException:
             self.close()
             raise
-        return Played(outputs, seconds, tuple(np.array(log) for log in self._segment.logs))
+        return PinnedRun(outputs, seconds, tuple(np.array(log) for log in self._segment.logs))
 
     def close(self) -> None:
         """End the workers; again does nothing."""

@@ -140,10 +140,10 @@ class _Writer:
         #: What each group's model returns: what later groups need, or the caller; what is sent.
         self.returns: list[dict[Held, None]] = [{} for _ in groups]
         for g, group in enumerate(groups):
-            for piece in group.pieces():
-                home = self.home.get(piece.maker, g) if piece.sender == worker else g
+            for lot in group.lots():
+                home = self.home.get(lot.maker, g) if lot.sender == worker else g
                 if home != g:
-                    self.returns[home][piece.tensor, piece.made] = None
+                    self.returns[home][lot.tensor, lot.made] = None
             joined = (item.job().reads for item in group.items if item.tile is None)
             self.returns[g].update(dict.fromkeys((t, WHOLE) for reads in joined for t in reads))
 
@@ -172,17 +172,17 @@ class _Writer:
         A part is cut out of what is kept anyway, or else inside the model that makes it.
         """
         sends: list[list[Send]] = [[] for _ in (None, *self.groups)]
-        for piece, receiver, before in parcels:
-            if piece.sender != self.worker:
+        for lot, receiver, before in parcels:
+            if lot.sender != self.worker:
                 continue
-            home = self.home.get(piece.maker, -1)
-            held, made = (piece.tensor, piece.region), (piece.tensor, piece.made)
+            home = self.home.get(lot.maker, -1)
+            held, made = (lot.tensor, lot.region), (lot.tensor, lot.made)
             kept = home < 0 or made in self.returns[home]
             if not kept:
                 self.returns[home][held] = None
             behind = home + 1
             for group in self.groups[home + 1 :]:
-                if group.end > piece.departs + self.slack or group.place >= before:
+                if group.end > lot.departs + self.slack or group.place >= before:
                     break
                 behind += 1
             send = Send(self._part(held), receiver, self._part(made if kept else held))
@@ -191,8 +191,8 @@ class _Writer:
 
     def _receives(self, group: Group) -> list[Receive]:
         """What a group's model waits for, in order of arrival, each once."""
-        come = (piece for piece in group.pieces() if piece.sender != self.worker)
-        ordered = sorted(come, key=lambda piece: piece.since)
+        come = (lot for lot in group.lots() if lot.sender != self.worker)
+        ordered = sorted(come, key=lambda lot: lot.since)
         waits = (Receive(self._part((p.tensor, p.region)), p.sender) for p in ordered)
         return [*dict.fromkeys(waits)]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
-from dds.parallel.program_parts import GIVEN, Piece, Reads, Supply
+from dds.parallel.program_parts import GIVEN, Lot, Reads, Supply
 from dds.parallel.rewrite_compute import Job
 from dds.parallel.schedule import Schedule
 from dds.parallel.tiles import Tile
@@ -32,13 +32,13 @@ class Item(NamedTuple):
     reads: Reads
 
     def job(self) -> Job:
-        """What there is to do: the end joins what lies in several pieces."""
+        """What there is to do: the end joins what lies in several lots."""
         return Job(
             self.tile,
             {
-                t: [piece.region for piece in pieces]
-                for t, pieces in self.reads.items()
-                if self.tile or len(pieces) > 1
+                t: [lot.region for lot in lots]
+                for t, lots in self.reads.items()
+                if self.tile or len(lots) > 1
             },
         )
 
@@ -64,15 +64,15 @@ class Group:
         """When its last item ends, s."""
         return self.items[-1].end
 
-    def pieces(self) -> Iterator[Piece]:
+    def lots(self) -> Iterator[Lot]:
         """All that its items read."""
         return chain.from_iterable(_flat(item.reads) for item in self.items)
 
 
 class Parcel(NamedTuple):
-    """A piece that is sent; before: the place of the model that reads it first."""
+    """A lot that is sent; before: the place of the model that reads it first."""
 
-    piece: Piece
+    lot: Lot
     receiver: int
     before: int
 
@@ -96,25 +96,25 @@ def groups_of(schedule: Schedule, supply: Supply, workers: int) -> tuple[tuple[G
 
 
 def parcels_of(groups: Sequence[Sequence[Group]]) -> tuple[Parcel, ...]:
-    """All that is sent: each piece once to each worker that reads it, in order of departure."""
+    """All that is sent: each lot once to each worker that reads it, in order of departure."""
     parcels: dict[tuple[object, ...], Parcel] = {}
     for worker, own in enumerate(groups):
         for group in own:
-            for piece in group.pieces():
-                if piece.sender != worker:
-                    key = (piece.tensor, piece.region, piece.sender, worker)
-                    parcels.setdefault(key, Parcel(piece, worker, group.place))
-    return tuple(sorted(parcels.values(), key=lambda parcel: parcel.piece.departs))
+            for lot in group.lots():
+                if lot.sender != worker:
+                    key = (lot.tensor, lot.region, lot.sender, worker)
+                    parcels.setdefault(key, Parcel(lot, worker, group.place))
+    return tuple(sorted(parcels.values(), key=lambda parcel: parcel.lot.departs))
 
 
 def _leaves(schedule: Schedule, reads: Sequence[Reads]) -> Mapping[int, float]:
     """When the first of what each task made leaves its worker, s."""
     receivers = [*(task.worker for task in schedule.tasks), 0]
     leaves: dict[int, float] = {}
-    for receiver, pieces in zip(receivers, map(_flat, reads), strict=True):
-        for piece in pieces:
-            if piece.sender != receiver:
-                leaves[piece.maker] = min(leaves.get(piece.maker, math.inf), piece.departs)
+    for receiver, lots in zip(receivers, map(_flat, reads), strict=True):
+        for lot in lots:
+            if lot.sender != receiver:
+                leaves[lot.maker] = min(leaves.get(lot.maker, math.inf), lot.departs)
     return leaves
 
 
@@ -123,14 +123,14 @@ def _joins(
 ) -> bool:
     """Whether an item may become part of the model before it."""
     there = all(
-        piece.since <= group.start + supply.slack
-        and (piece.maker == GIVEN or supply.order[piece.maker] < group.place)
-        for piece in _flat(item.reads)
-        if piece.sender != worker
+        lot.since <= group.start + supply.slack
+        and (lot.maker == GIVEN or supply.order[lot.maker] < group.place)
+        for lot in _flat(item.reads)
+        if lot.sender != worker
     )
     first = min(leaves.get(before.task, math.inf) for before in group.items)
     return there and item.end <= first + supply.slack
 
 
-def _flat(reads: Reads) -> Iterator[Piece]:
+def _flat(reads: Reads) -> Iterator[Lot]:
     return chain.from_iterable(reads.values())

@@ -13,7 +13,7 @@ from dds.parallel.rewrite import Source
 from dds.parallel.schedule import Schedule, Task, Transfer
 from dds.parallel.tiles import WHOLE, Region, holds, tile_inputs, tile_outputs
 
-__all__ = ["GIVEN", "Piece", "Supply", "supply"]
+__all__ = ["GIVEN", "Lot", "Supply", "supply"]
 
 #: Who made what the model is given.
 GIVEN = -1
@@ -21,8 +21,8 @@ GIVEN = -1
 _TOLERANCE = 1e-9
 
 
-class Piece(NamedTuple):
-    """A region of a tensor on a worker.
+class Lot(NamedTuple):
+    """A region of a tensor that a worker has.
 
     maker: the task that made it, by position in the schedule, or GIVEN; made: what the maker
     returned of the tensor; sender: the worker that sent it, or the one that has it; departs,
@@ -38,8 +38,8 @@ class Piece(NamedTuple):
     since: float
 
 
-#: Which pieces hold what is needed of each tensor.
-Reads = Mapping[int, tuple[Piece, ...]]
+#: Which lots hold what is needed of each tensor.
+Reads = Mapping[int, tuple[Lot, ...]]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def supply(source: Source, schedule: Schedule) -> Supply:
     for i in sorted(range(len(tasks)), key=lambda i: tasks[i].tile.operators.start):
         reads[i] = stock.read(tasks[i])
         stock.make(i, tasks[i])
-        makers = {piece.maker for pieces in reads[i].values() for piece in pieces} - {GIVEN}
+        makers = {lot.maker for lots in reads[i].values() for lot in lots} - {GIVEN}
         moments[i] = max([moments[i], *(moments[maker] for maker in makers)])
     returns = stock.take(dict.fromkeys(graph.outputs, WHOLE), 0, schedule.latency, "the end")
     first = sorted(range(len(tasks)), key=lambda i: (moments[i], tasks[i].tile.operators.start, i))
@@ -93,9 +93,9 @@ class _Stock:
         self.source = source
         self.slack = _TOLERANCE * schedule.latency
         #: By tensor and worker.
-        self.made: dict[tuple[int, int], list[Piece]] = defaultdict(list)
+        self.made: dict[tuple[int, int], list[Lot]] = defaultdict(list)
         for t in source.graph.inputs:
-            self.made[t, 0].append(Piece(t, WHOLE, GIVEN, WHOLE, 0, 0.0, 0.0))
+            self.made[t, 0].append(Lot(t, WHOLE, GIVEN, WHOLE, 0, 0.0, 0.0))
         self.sent: dict[tuple[int, int], list[Transfer]] = defaultdict(list)
         for transfer in schedule.transfers:
             self.sent[transfer.tensor, transfer.receiver].append(transfer)
@@ -106,11 +106,11 @@ class _Stock:
         graph = self.source.graph
         made = tile_outputs(graph, tile.operators, tile.kind, tile.low, tile.high)
         for t, region in made.items():
-            piece = Piece(t, region, i, region, task.worker, task.end, task.end)
-            self.made[t, task.worker].append(piece)
+            lot = Lot(t, region, i, region, task.worker, task.end, task.end)
+            self.made[t, task.worker].append(lot)
 
     def read(self, task: Task) -> Reads:
-        """The pieces that hold what a task reads."""
+        """The lots that hold what a task reads."""
         tile = task.tile
         graph = self.source.graph
         regions = tile_inputs(graph, tile.operators, tile.kind, tile.low, tile.high)
@@ -119,7 +119,7 @@ class _Stock:
     def take(
         self, regions: Mapping[int, Region], worker: int, moment: float, reader: object
     ) -> Reads:
-        """The pieces that hold regions on a worker at a moment, s.
+        """The lots that hold regions on a worker at a moment, s.
 
         Raises InvalidInput, naming the reader, where it does not have them by then.
         """
@@ -128,16 +128,16 @@ class _Stock:
             for t, region in regions.items()
         }
 
-    def _held(self, t: int, worker: int, moment: float) -> list[Piece]:
+    def _held(self, t: int, worker: int, moment: float) -> list[Lot]:
         """What a worker has of a tensor by then: what it made first, then what comes soonest."""
-        own = [piece for piece in self.made[t, worker] if piece.since <= moment + self.slack]
+        own = [lot for lot in self.made[t, worker] if lot.since <= moment + self.slack]
         come = [
-            piece
+            lot
             for transfer in self.sent[t, worker]
             if transfer.end <= moment + self.slack
-            for piece in _pieces(self.source, transfer, self.made[t, transfer.sender], self.slack)
+            for lot in _carried(self.source, transfer, self.made[t, transfer.sender], self.slack)
         ]
-        return own + sorted(come, key=lambda piece: piece.since)
+        return own + sorted(come, key=lambda lot: lot.since)
 
 
 def _check(graph: ModelGraph, schedule: Schedule) -> None:
@@ -161,47 +161,47 @@ def _check(graph: ModelGraph, schedule: Schedule) -> None:
             raise InvalidInput(f"{transfer} carries nothing, or more than {shape[region.axis]}")
 
 
-def _pieces(
-    source: Source, transfer: Transfer, made: Iterable[Piece], slack: float
-) -> Iterator[Piece]:
-    """What a transfer carries, in as many pieces as its sender has made of it.
+def _carried(
+    source: Source, transfer: Transfer, made: Iterable[Lot], slack: float
+) -> Iterator[Lot]:
+    """What a transfer carries, in as many lots as its sender has made of it.
 
-    Of pieces along another axis than its own it takes all.
+    Of lots along another axis than its own it takes all.
     """
     region = source.plain(transfer.tensor, transfer.region)
-    for piece in made:
-        if piece.since > transfer.start + slack:
+    for lot in made:
+        if lot.since > transfer.start + slack:
             continue
-        if holds(piece.region, region):
+        if holds(lot.region, region):
             part = region
-        elif region.axis in (-1, piece.region.axis):
-            low, high = max(region.low, piece.region.low), min(region.high, piece.region.high)
-            part = piece.region if region.axis < 0 else Region(region.axis, low, high)
+        elif region.axis in (-1, lot.region.axis):
+            low, high = max(region.low, lot.region.low), min(region.high, lot.region.high)
+            part = lot.region if region.axis < 0 else Region(region.axis, low, high)
             if part.low >= part.high:
                 continue
         else:
-            part = piece.region
-        yield piece._replace(region=part, departs=transfer.start, since=transfer.end)
+            part = lot.region
+        yield lot._replace(region=part, departs=transfer.start, since=transfer.end)
 
 
 def _cover(
-    graph: ModelGraph, t: int, region: Region, pieces: Sequence[Piece], reader: object
-) -> tuple[Piece, ...]:
+    graph: ModelGraph, t: int, region: Region, lots: Sequence[Lot], reader: object
+) -> tuple[Lot, ...]:
     """Pieces that hold a region: one if one does, else the fewest along one axis.
 
     Raises InvalidInput, naming who reads, where they do not.
     """
-    for piece in pieces:
-        if holds(piece.region, region):
-            return (piece,)
-    for axis in sorted({piece.region.axis for piece in pieces}, key=lambda a: a != region.axis):
+    for lot in lots:
+        if holds(lot.region, region):
+            return (lot,)
+    for axis in sorted({lot.region.axis for lot in lots}, key=lambda a: a != region.axis):
         at, end = 0, graph.tensors[t].shape[axis]
         if axis == region.axis:
             at, end = region.low, region.high
-        chosen: list[Piece] = []
+        chosen: list[Lot] = []
         while at < end:
-            reach = [p for p in pieces if p.region.axis == axis and p.region.low <= at]
-            furthest = max(reach, key=lambda p: p.region.high, default=None)
+            reach = [lot for lot in lots if lot.region.axis == axis and lot.region.low <= at]
+            furthest = max(reach, key=lambda lot: lot.region.high, default=None)
             if furthest is None or furthest.region.high <= at:
                 break
             chosen.append(furthest)

@@ -10,7 +10,7 @@ import pytest
 from clients.errors import CallFailed
 from clients.helper_channel import HelperChannel
 from clients.prepare import Prepared
-from clients.speeds import SliceCost, Speeds, measure_speeds
+from clients.speeds import SliceOverhead, Speeds, measure_speeds
 from clients.team import Member
 from dds.model import load_model
 from dds.model.split import split_tiers
@@ -114,7 +114,7 @@ def test_a_helper_that_cannot_measure_is_taken_to_be_like_the_device(channel: Me
 def test_slices_are_measured_on_the_device() -> None:
     speeds, events = measured(member(Measuring(PROFILE), PROFILE.platform), slices=True)
     assert [event["event"] for event in events] == ["slices measured"]
-    assert speeds.slices != SliceCost()
+    assert speeds.slices != SliceOverhead()
     assert 0.0 <= speeds.slices.start < 1.0
 
 
