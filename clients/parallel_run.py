@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVarTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from dds.session.refusals import TooLate
 __all__ = ["ParallelRun", "play"]
 
 Tensors = Mapping[str, NDArray[Any]]
+Args = TypeVarTuple("Args")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,11 @@ class _Run:
         plan.runs += 1
         seconds = np.zeros(len(steps))
         started = time.monotonic()
-        readers = [self._begin(self._read(k, member)) for k, member in plan.members.items()]
+        readers = [self._begin(self._read, k, member) for k, member in plan.members.items()]
         mailbox = PostedMailbox(self._box, self._post, started + self._timeout)
         playing = self._loop.run_in_executor(thread, plan.loaded.play, inputs, mailbox, seconds)
         if plan.members:
-            self._begin(silence(list(plan.members.values())))
+            self._begin(silence, list(plan.members.values()))
         try:
             outputs = await self._unless_fault(playing)
             wall = time.monotonic() - started
@@ -92,12 +93,13 @@ class _Run:
             self._fault.result()
         return work.result()
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _begin(self, work: Callable[[*Args], Awaitable[None]], *args: *Args) -> asyncio.Task[None]:
         """Start something whose failure is the run's."""
 
         async def guarded() -> None:
             try:
-                await work
+                # Called here: a task may be cancelled before it starts, a coroutine must not.
+                await work(*args)
             except DdsError as error:
                 self._fail(error)
 
@@ -130,7 +132,12 @@ class _Run:
         """Called on the thread that plays."""
         delivery = Delivery(self._plan.key, self._number, 0, part, values)
         member = self._plan.members[receiver]
-        self._loop.call_soon_threadsafe(lambda: self._begin(self._send(member, delivery)))
+        self._loop.call_soon_threadsafe(self._carry, member, delivery)
+
+    def _carry(self, member: Member, delivery: Delivery) -> None:
+        """Send it, unless the run has been given up meanwhile."""
+        if not self._fault.done():
+            self._begin(self._send, member, delivery)
 
     async def _send(self, member: Member, delivery: Delivery) -> None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from clients.errors import CallFailed, MarketRefused
 from clients.server import Server
@@ -53,8 +53,7 @@ class Player:
         """Join."""
         self._send(self.session.start(self._clock()))
         self._tasks = [
-            asyncio.create_task(self._announcing_its_end(work))
-            for work in (self._read(), self._tick())
+            asyncio.create_task(self._announcing_its_end(work)) for work in (self._read, self._tick)
         ]
         return self
 
@@ -119,10 +118,10 @@ class Player:
         async with self._changed:
             self._changed.notify_all()
 
-    async def _announcing_its_end(self, work: Coroutine[None, None, None]) -> None:
+    async def _announcing_its_end(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do the work; who waits for a state must wake up when it fails."""
         try:
-            await work
+            await work()
         finally:
             await asyncio.shield(self._notify())
 
