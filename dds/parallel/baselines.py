@@ -7,6 +7,8 @@ same links.
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -45,8 +47,7 @@ def baseline_plans(tables: Tables) -> dict[str, Plan]:
         plans[name] = plan_of(tables, _pinned(layout), given)
     for name, ranked in (("heft", True), ("greedy", False)):
         layout, starts = np.zeros(count, np.int64), np.zeros(count)
-        rank = -upward_rank(tables) if ranked else _level(tables)
-        first = np.argsort(rank, kind="stable")
+        first = np.argsort(-upward_rank(tables) if ranked else _level(tables), kind="stable")
         seconds = whole_seconds(tables)
         _soonest(
             tables.start, tables.reads, tables.producer, tables.size, seconds, tables.rates,
@@ -62,9 +63,8 @@ def baseline_plans(tables: Tables) -> dict[str, Plan]:
 
 def whole_seconds(tables: Tables) -> NDArray[np.float64]:
     """Seconds of each operator, whole, on each worker: operators x workers."""
-    workers = range(tables.workers)
-    seconds = np.stack([tables.cost[:, k, k] for k in workers], axis=1)
-    return np.ascontiguousarray(seconds)
+    of_whole = tables.cost[:, : tables.workers]
+    return np.ascontiguousarray(of_whole.diagonal(axis1=1, axis2=2))
 
 
 def upward_rank(tables: Tables) -> NDArray[np.float64]:
@@ -77,25 +77,28 @@ def upward_rank(tables: Tables) -> NDArray[np.float64]:
     pairs = ~np.eye(count, dtype=bool)
     per_byte = float((1.0 / tables.rates[pairs]).mean()) if count > 1 else 0.0
     sending = (tables.message + tables.size * per_byte) * (count - 1) / count
-    rank = mean.copy()
-    behind = np.zeros(tables.units)
-    for v in range(tables.units - 1, 0, -1):
-        rank[v] = mean[v] + behind[v]
-        for t in tables.reads[tables.start[v] : tables.start[v + 1]]:
-            u = tables.producer[t]
-            behind[u] = max(behind[u], sending[t] + rank[v])
-    rank[0] = np.inf
-    return np.asarray(rank, np.float64)
+    sent, producer = sending.tolist(), tables.producer.tolist()
+    rank, behind = mean.tolist(), [0.0] * tables.units
+    for v, read in reversed([*enumerate(_reads(tables))]):
+        rank[v] += behind[v]
+        for t in read:
+            behind[producer[t]] = max(behind[producer[t]], sent[t] + rank[v])
+    rank[0] = math.inf
+    return np.array(rank, np.float64)
 
 
 def _level(tables: Tables) -> NDArray[np.float64]:
     """How many operators precede each on the longest path: the order of becoming ready."""
-    level = np.zeros(tables.units)
-    for v in range(1, tables.units):
-        before = tables.producer[tables.reads[tables.start[v] : tables.start[v + 1]]]
-        level[v] = 1.0 + level[before].max(initial=0.0)
-    level[-1] = np.inf
-    return level
+    producer, level = tables.producer.tolist(), [0.0] * tables.units
+    for v, read in enumerate(_reads(tables)):
+        level[v] = 1.0 + max((level[producer[t]] for t in read), default=0.0)
+    level[0], level[-1] = 0.0, math.inf
+    return np.array(level, np.float64)
+
+
+def _reads(tables: Tables) -> list[list[int]]:
+    """The tensors that each unit reads."""
+    return [tables.reads[low:high].tolist() for low, high in pairwise(tables.start.tolist())]
 
 
 def _pinned(layout: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -126,20 +129,23 @@ def _layer_wise(tables: Tables) -> NDArray[np.int64]:
     count, workers = tables.units, tables.workers
     seconds = whole_seconds(tables)
     last = np.zeros(len(tables.size), np.int64)
-    for v in range(count):
-        last[tables.reads[tables.start[v] : tables.start[v + 1]]] = v
-    live_bytes, live = np.zeros(count + 1), np.zeros(count + 1)
-    for t, producer in enumerate(tables.producer):
-        if last[t] > producer:  # crosses every position from its producer to its last reader
-            live_bytes[producer + 1 : last[t] + 1] += tables.size[t]
-            live[producer + 1 : last[t] + 1] += 1.0
+    last[tables.reads] = np.repeat(np.arange(count), np.diff(tables.start))  # the last one stays
+    live = last > tables.producer  # crosses every position from its producer to its last reader
+    number, amount = (
+        np.cumsum(
+            np.bincount(tables.producer[live] + 1, weight[live], count + 1)
+            - np.bincount(last[live] + 1, weight[live], count + 1)
+        )
+        for weight in (np.ones(len(last)), tables.size)
+    )
     per_byte = 1.0 / tables.rates
     np.fill_diagonal(per_byte, 0.0)
-    apart = 1.0 - np.eye(workers)
+    sending = amount[:, None, None] * per_byte
+    messages = number[:, None, None] * tables.message * (1.0 - np.eye(workers))
     came = np.zeros((count, workers), np.int64)
     ends = np.where(np.arange(workers) == 0, 0.0, np.inf)
     for v in range(1, count):
-        moved = ends[:, None] + live_bytes[v] * per_byte + live[v] * tables.message * apart
+        moved = ends[:, None] + sending[v] + messages[v]
         came[v] = moved.argmin(axis=0)
         ends = moved.min(axis=0) + seconds[v]
     layout = np.zeros(count, np.int64)

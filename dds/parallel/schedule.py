@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
@@ -190,27 +189,29 @@ def schedule_of(tables: Tables, units: Sequence[range], plan: Plan, method: str)
     log = np.zeros((len(tables.size) * tables.workers**2 + 1, 8))
     latency = timeline(tables, scratch, plan, np.inf, log)
     tasks = []
+    joined, kinds, cuts = plan.joined.tolist(), plan.kind.tolist(), plan.cut.tolist()
+    begin, finish = scratch.begin.tolist(), scratch.finish.tolist()
+    head = 1
     for end in range(1, tables.units - 1):
-        if plan.joined[end + 1]:
+        if joined[end + 1]:
             continue
-        head = end
-        while plan.joined[head]:
-            head -= 1
         operators = range(units[head - 1].start, units[end - 1].stop)
-        kind = KINDS[plan.kind[end]]
-        for k, (low, high) in enumerate(pairwise(plan.cut[end].tolist())):
+        for k, (low, high) in enumerate(pairwise(cuts[end])):
             if low < high:
-                tile = Tile(operators, kind, low, high)
-                start, stop = float(scratch.begin[head, k]), float(scratch.finish[end, k])
-                tasks.append(Task(k, tile, start, stop))
-    transfers = [_transfer(row) for row in log[1 : int(log[0, 0]) + 1]]
+                tile = Tile(operators, KINDS[kinds[end]], low, high)
+                tasks.append(Task(k, tile, begin[head][k], finish[end][k]))
+        head = end + 1
+    transfers = [_transfer(*row) for row in log[1 : int(log[0, 0]) + 1].tolist()]
     return _sorted(tasks, transfers, float(latency), method)
 
 
-def _transfer(row: NDArray[np.float64]) -> Transfer:
-    tensor, sender, receiver, axis, low, high = (int(number) for number in row[:6])
-    region = Region(axis, low, high) if axis >= 0 else WHOLE
-    return Transfer(sender, receiver, tensor, region, float(row[6]), float(row[7]))
+def _transfer(
+    tensor: float, sender: float, receiver: float, axis: float, low: float, high: float,
+    start: float, end: float,
+) -> Transfer:  # fmt: skip
+    """Of a row of the timeline's log."""
+    region = Region(int(axis), int(low), int(high)) if axis >= 0.0 else WHOLE
+    return Transfer(int(sender), int(receiver), int(tensor), region, start, end)
 
 
 def _settled(tables: Tables, found: Schedule, best: Exact) -> Schedule:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Literal, NamedTuple
 
+from dds.costs.once import once_per_graph
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
 
@@ -99,6 +100,7 @@ class TileWork(NamedTuple):
     bytes: int
 
 
+@once_per_graph
 def blocks(graph: ModelGraph) -> tuple[range, ...]:
     """The finest runs between positions where a layout can change, in topological order.
 
