@@ -34,6 +34,7 @@ examples: is ResNet-50 right on OpenVINO, also between its blocks? And write it 
   dds convert model.onnx --to openvino -o model.xml
 
 -o writes what the engine's own tools read: .onnx, .xml with a .bin beside it, or torch's .pt2.
+A file of that name is replaced; a .bin that is there without its .xml is not: exit code 2.
 """
 
 #: Runs of each engine before the clock counts, at most how many then, and for how long, s.
@@ -63,14 +64,14 @@ def run(args: argparse.Namespace) -> int:
     """Convert, compare, time, write and print; 1 if the engine differs or refuses the model."""
     from dds.engines import engine
     from dds.engines.conversion import convert
-    from dds.engines.saving import check_name, save
+    from dds.engines.saving import check_place, save
     from dds.model import load_model, zoo
     from dds.profile.runtime import Runtime
 
     runtime = Runtime(args.threads)
     target, reference = engine(args.to, runtime), engine("onnxruntime", runtime)
     if args.out is not None:
-        check_name(args.out, args.to)
+        check_place(args.out, args.to)
     model, shapes = zoo.read(args.model), model_shapes(args)
     graph = load_model(model, shapes=shapes)
     done = convert(model, target, shapes=shapes, boundaries=args.check)

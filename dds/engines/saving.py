@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from dds.errors import InvalidInput
 from dds.files import write_whole
 
-__all__ = ["SUFFIXES", "check_name", "save"]
+__all__ = ["SUFFIXES", "check_place", "save"]
 
 #: What a model of each engine is called: ONNX, OpenVINO's IR (weights in a ``.bin`` beside it), an
 #: exported program of PyTorch.
@@ -21,10 +21,14 @@ SUFFIXES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def check_name(path: Path, engine: str) -> None:
-    """Refuse a file whose suffix is not the engine's, before any work is done for it.
+def check_place(path: Path, engine: str) -> None:
+    """Refuse a file that :func:`save` would refuse, before any work is done for it.
 
-    Raises InvalidInput, naming the right one, for a folder, and for an engine that has no files.
+    What is there under this name is replaced: the caller named it.  The weights of OpenVINO's IR
+    have a name that nobody gave, so only those of an IR are replaced.
+
+    Raises InvalidInput for a folder, for a suffix that is not the engine's, naming the right one,
+    for an engine that has no files, and where weights would replace another file.
     """
     suffix = SUFFIXES.get(engine)
     if suffix is None:
@@ -33,17 +37,32 @@ def check_name(path: Path, engine: str) -> None:
         raise InvalidInput(f"{str(path)!r} is a folder; name a file that ends in {suffix}")
     if path.suffix != suffix:
         raise InvalidInput(f"{path} is for {engine}; call it {path.with_suffix(suffix).name}")
+    weights = path.with_suffix(".bin")
+    if engine == "openvino" and weights.exists() and not _is_ir(path):
+        raise InvalidInput(
+            f"{weights} is there already, and belongs to no {path.name}; move it away, or choose "
+            "another name"
+        )
+
+
+def _is_ir(path: Path) -> bool:
+    """Whether a file looks like OpenVINO's IR, whose weights are in the ``.bin`` beside it."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return b"<net " in file.read(4096)
 
 
 def save(model: bytes, engine: str, path: Path) -> tuple[Path, ...]:
     """Write ONNX bytes in an engine's own form; what was written, the file named first.
 
-    Files are written under other names in the same folder and then renamed.
+    Files are written under other names in the same folder and then renamed: they appear whole, and
+    both or none.  If that fails, what was there before is there again.
 
-    Raises InvalidInput for another suffix than the engine's, and for a model that it cannot save;
+    Raises InvalidInput for what :func:`check_place` refuses, and for a model that cannot be saved;
     OSError when the folder cannot be written to.
     """
-    check_name(path, engine)
+    check_place(path, engine)
     return _WRITERS[engine](model, path)
 
 
@@ -58,9 +77,7 @@ def _save_openvino(model: bytes, path: Path) -> tuple[Path, ...]:
     weights = path.with_suffix(".bin")
     with _beside(path) as folder:
         write(model, folder / path.name)
-        # First the weights: whoever sees the new model finds them.
-        (folder / weights.name).replace(weights)
-        (folder / path.name).replace(path)
+        _put(folder, (weights, path))
     return path, weights
 
 
@@ -71,6 +88,27 @@ def _save_torch(model: bytes, path: Path) -> tuple[Path, ...]:
         write(model, folder / path.name)
         (folder / path.name).replace(path)
     return (path,)
+
+
+def _put(folder: Path, files: Sequence[Path]) -> None:
+    """Rename new files out of a folder to their places, in order; all or none.
+
+    Old ones are taken away first, the last of them foremost.  So whoever finds the last file finds
+    the others that belong to it, at any moment.
+    """
+    old = {file: folder / f"old {file.name}" for file in files if file.exists()}
+    try:
+        for file in reversed(old):
+            file.replace(old[file])
+        for file in files:
+            (folder / file.name).replace(file)
+    except BaseException:
+        for file in files:
+            if file not in old:
+                file.unlink(missing_ok=True)
+            elif old[file].exists():
+                old[file].replace(file)
+        raise
 
 
 @contextlib.contextmanager

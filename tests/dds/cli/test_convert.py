@@ -34,6 +34,15 @@ def test_it_compares_times_and_writes(capsys, file: str, tmp_path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"small.onnx", "small.xml", "small.bin"}
 
 
+def test_weights_of_somebody_else_are_left_alone(capsys, file: str, tmp_path) -> None:
+    weights = tmp_path / "small.bin"
+    weights.write_bytes(b"somebody's")
+    assert main(["convert", file, "--to", "openvino", "-o", str(tmp_path / "small.xml")]) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"dds convert: {weights} is there already")
+    assert weights.read_bytes() == b"somebody's"
+
+
 def test_as_json(capsys, file: str) -> None:
     assert main(["convert", file, "--to", "openvino", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import openvino
@@ -10,7 +12,7 @@ import pytest
 from dds.engines import TensorSpec, engine
 from dds.engines.comparison import difference, random_feeds
 from dds.engines.conversion import convert, expose, prepare
-from dds.engines.saving import save
+from dds.engines.saving import check_place, save
 from dds.errors import InvalidInput
 from dds.model import load_model, zoo
 from dds.testing.models import text_model
@@ -133,10 +135,67 @@ def test_openvinos_files_are_read_by_openvino(chain: bytes, tmp_path) -> None:
     assert difference(compiled(feeds)["y"], loaded.run(feeds)["y"]) < 1e-5
 
 
-def test_a_failed_save_leaves_nothing_behind(tmp_path) -> None:
+def test_openvinos_weights_replace_those_of_a_model_and_nothing_else(
+    chain: bytes, tmp_path
+) -> None:
+    path, weights = tmp_path / "model.xml", tmp_path / "model.bin"
+    weights.write_bytes(b"somebody's")
+    refused = rf"{weights} is there already, and belongs to no model\.xml; move it away, or"
+    for other in (None, "<notes/>"):
+        if other:
+            path.write_text(other)
+        for refuse in (
+            lambda: check_place(path, "openvino"),
+            lambda: save(chain, "openvino", path),
+        ):
+            with pytest.raises(InvalidInput, match=refused):
+                refuse()
+        assert weights.read_bytes() == b"somebody's"
+    weights.unlink()
+    save(chain, "openvino", path)
+    first = path.read_bytes(), weights.read_bytes()
+    wider = text_model("(float[1,3] x) => (float[1,3] y) <float[3] w = {1, 2, 3}> {y = Add(x, w)}")
+    save(wider, "openvino", path)
+    assert path.read_bytes() != first[0]
+    assert weights.read_bytes() != first[1]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.bin", "model.xml"]
+    # The other engines have one file, and leave a .bin alone.
+    save(chain, "onnxruntime", tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_failed_save_leaves_what_was_there(
+    chain: bytes, tmp_path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    path = tmp_path / "model.xml"
+
+    def found() -> dict[str, bytes]:
+        return {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
     with pytest.raises(InvalidInput, match="openvino cannot save the model"):
-        save(b"no model", "openvino", tmp_path / "model.xml")
-    assert list(tmp_path.iterdir()) == []
+        save(b"no model", "openvino", path)
+    assert found() == {}
+    if there:
+        save(chain, "openvino", path)
+    before, rename = found(), Path.replace
+    steps = 0
+    while found() == before:
+        steps += 1
+        left = [steps]
+
+        def fails_at_last(this: Path, target: Path, left: list[int] = left) -> Path:
+            left[0] -= 1
+            if left[0] == 0:
+                raise OSError("no space left")
+            return rename(this, target)
+
+        monkeypatch.setattr(Path, "replace", fails_at_last)
+        try:
+            save(prepare(chain, "onnxruntime"), "openvino", path)
+        except OSError:
+            assert found() == before
+    # Two old files go, two new ones come: each of these may fail.
+    assert steps == (5 if there else 3)
 
 
 def test_a_file_is_called_what_its_engine_reads(tmp_path) -> None:
