@@ -21,13 +21,11 @@ from numpy.typing import NDArray
 from clients.config import AgentConfig, Emit
 from clients.pacing import PacedEngine, pace_of
 from clients.parallel_plan import (
-    Choice,
     LoadedPlan,
     WorkerFailed,
     attended,
-    choice_of_one,
-    choices,
     make_plan,
+    seconds_to_bring,
 )
 from clients.parallel_run import ParallelRun, play
 from clients.prepare import Prepared
@@ -39,6 +37,7 @@ from dds.engines.comparison import allowed, difference
 from dds.errors import InternalError, InvalidInput
 from dds.model import load_model
 from dds.model.graph import ModelGraph
+from dds.parallel.candidates import Candidate, candidates, single_worker
 from dds.parallel.rewrite import Source
 from dds.parallel.workers import Worker, WorkerLinks
 from dds.profile.runtime import Runtime, open_session, random_inputs, run
@@ -52,8 +51,9 @@ Tensors = Mapping[str, NDArray[Any]]
 _PATIENCE, _LEAST_PATIENCE = 20.0, 60.0
 #: A device so much slower leaves everything to its helper.
 _IDLE = 1e6
-#: Schedules are made as if starting a slice cost so many times what was measured, too.
-_DEARER = (3.0, 9.0)
+#: What starting a slice may cost a schedule, times what it was measured to take: the first where
+#: there is no time to measure.
+_FACTORS = (1.0, 3.0, 9.0)
 #: At most so many schedules are tried, and each so often.
 _WORTH_TRYING, _TRIES = 5, 5
 
@@ -223,20 +223,14 @@ class ParallelRunner:
         """The plan that was fastest when it was tried; None if a helper was lost, or was wrong."""
         crew, source = self._crew, self._case.source
         workers = crew.speeds.workers(source.graph, crew.slowdown, members)
-        teams = [workers]
-        if crew.measure:
-            teams += (
-                crew.speeds.workers(source.graph, crew.slowdown, members, dearer)
-                for dearer in _DEARER
-            )
-        worth = await asyncio.to_thread(choices, source, teams, crew.team.links(members))
-        if not crew.measure:
-            worth = worth[:1]
+        links, most = crew.team.links(members), _WORTH_TRYING if crew.measure else 1
+        worth = await asyncio.to_thread(candidates, source, workers, links, _FACTORS[:most])
         best = None
-        for choice in worth:
-            if best is not None and choice.bringing(members) >= crew.measure:
+        for candidate in worth[:most]:
+            bringing = seconds_to_bring(candidate.programs, members)
+            if best is not None and bringing >= crew.measure:
                 continue
-            plan = await self._tried(choice, workers, members)
+            plan = await self._tried(candidate, workers, members)
             if plan is None:
                 await self._drop(best)
                 return None
@@ -246,14 +240,14 @@ class ParallelRunner:
         return best
 
     async def _tried(
-        self, choice: Choice, workers: Sequence[Worker], members: tuple[Member, ...]
+        self, candidate: Candidate, workers: Sequence[Worker], members: tuple[Member, ...]
     ) -> LoadedPlan | None:
         """A plan whose answer was right, else None: some helpers may be lost then."""
         plan = None
         crew = self._crew
         try:
             names = [worker.name for worker in workers]
-            made = make_plan(self._case.source, choice, names, members, self._engine)
+            made = make_plan(self._case.source, candidate, names, members, self._engine)
             plan = await attended(made, members)
             done, _ = await self._played(plan, self._case.sample, 0.0)
             if not plan.members or self._case.right(done.outputs):
@@ -276,7 +270,7 @@ class ParallelRunner:
             # The device leaves everything to it.
             workers = crew.speeds.workers(source.graph, crew.slowdown * _IDLE, (member,))
             links = crew.team.links((member,))
-            alone = await asyncio.to_thread(choice_of_one, source, workers, links)
+            alone = await asyncio.to_thread(single_worker, source, workers, links)
             plan = await self._tried(alone, workers, (member,))
             if plan is None:
                 crew.team.lose(member, "it answers wrongly")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import math
 import secrets
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,21 +18,19 @@ from clients.team import Member
 from dds.errors import DdsError, InvalidInput
 from dds.execution.interpreter import Loaded, load
 from dds.model.graph import ModelGraph
-from dds.parallel.program import Compute, Part, Program, Receive, programs
+from dds.parallel.candidates import Candidate
+from dds.parallel.program import Compute, Part, Program, Receive
 from dds.parallel.rewrite import Source
-from dds.parallel.schedule import Schedule, baselines, schedule
+from dds.parallel.schedule import Schedule
 from dds.parallel.tiles import WHOLE
-from dds.parallel.workers import Worker, WorkerLinks
 from dds.session.helping import Assignment
 
 __all__ = [
-    "Choice",
     "LoadedPlan",
     "WorkerFailed",
     "attended",
-    "choice_of_one",
-    "choices",
     "make_plan",
+    "seconds_to_bring",
     "silence",
 ]
 
@@ -142,53 +139,23 @@ class LoadedPlan:
         }
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A schedule, and everybody's program of it."""
+def seconds_to_bring(programs: Sequence[Program], members: Sequence[Member]) -> float:
+    """What bringing the helpers the models of their programs takes, all at once, s.
 
-    schedule: Schedule
-    programs: tuple[Program, ...]
-
-    def bringing(self, members: Sequence[Member]) -> float:
-        """Seconds that bringing the helpers their models takes, all at once."""
-        return max(
-            (
-                sum(map(len, set(_models(program)))) / member.bandwidth
-                for program, member in zip(self.programs[1:], members, strict=True)
-            ),
-            default=0.0,
-        )
-
-
-def choices(
-    source: Source, teams: Sequence[Sequence[Worker]], links: WorkerLinks
-) -> tuple[Choice, ...]:
-    """Schedules worth trying, that of the first team first, none twice.
-
-    teams: the same workers, if slices cost more or less.  At last everything on one worker, and
-    everything on the device.
+    programs: the device's, and one for each of the helpers.
     """
-    graph, workers = source.graph, teams[0]
-    found = (
-        *(schedule(graph, team, links) for team in teams),
-        choice_of_one(source, workers, links).schedule,
-        schedule(graph, workers[:1], WorkerLinks(math.inf)),
+    return max(
+        (
+            sum(map(len, set(_models(program)))) / member.bandwidth
+            for program, member in zip(programs[1:], members, strict=True)
+        ),
+        default=0.0,
     )
-    apart = {tuple((task.worker, task.tile) for task in each.tasks): each for each in found[::-1]}
-    return tuple(
-        Choice(each, programs(source, each, len(workers))) for each in reversed(apart.values())
-    )
-
-
-def choice_of_one(source: Source, workers: Sequence[Worker], links: WorkerLinks) -> Choice:
-    """Everything on one worker, the best by the seconds it takes and what must be sent."""
-    found = baselines(source.graph, workers, links)["single"]
-    return Choice(found, programs(source, found, len(workers)))
 
 
 async def make_plan(
     source: Source,
-    choice: Choice,
+    candidate: Candidate,
     names: Sequence[str],
     members: Sequence[Member],
     engine: PacedEngine,
@@ -199,7 +166,7 @@ async def make_plan(
 
     Raises WorkerFailed naming a helper that could not be prepared.
     """
-    everyone = choice.programs
+    everyone = candidate.programs
     helping = {k: member for k, member in enumerate(members, start=1) if everyone[k].steps}
     key = secrets.token_urlsafe(18)
     engine = PacedEngine(engine.engine, engine.pace)
@@ -213,7 +180,7 @@ async def make_plan(
         loaded.close()
         raise
     told = tuple(chain.from_iterable(remarks))
-    return LoadedPlan(choice.schedule, names, key, everyone, helping, loaded, expected, told)
+    return LoadedPlan(candidate.schedule, names, key, everyone, helping, loaded, expected, told)
 
 
 async def _load_there(

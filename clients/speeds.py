@@ -55,14 +55,11 @@ class Speeds:
     slices: SliceOverhead = SliceOverhead()
 
     def workers(
-        self, graph: ModelGraph, slowdown: float, members: Sequence[Member], dearer: float = 1.0
+        self, graph: ModelGraph, slowdown: float, members: Sequence[Member]
     ) -> list[Worker]:
         """The device, `slowdown` times slower, and these helpers, as workers of a schedule.
 
         Helpers of one name are called by their addresses.
-
-        dearer: times what starting a slice was measured to cost; schedules count a start for
-        every run that is sliced, while programs run several as one model.
         """
         team = [("device", self.device, slowdown)]
         taken = ["device", *(member.description.name for member in members)]
@@ -74,7 +71,7 @@ class Speeds:
         return [
             Worker(
                 np.array([slower * seconds.get(_key(graph, v), 0.0) for v in range(count)]),
-                slower * dearer * self.slices.start,
+                slower * self.slices.start,
                 self.slices.thin,
                 name,
             )

@@ -17,10 +17,11 @@ from dds.execution.processes import PinnedWorkers, available_cores, check_cores
 from dds.execution.slices import SliceCosts, measure_links, measure_slices, seconds_per_operator
 from dds.model.graph import ModelGraph
 from dds.model.importer import load_model
+from dds.parallel.candidates import candidates
 from dds.parallel.normalise import normalise
-from dds.parallel.program import Program, programs
+from dds.parallel.program import Program
 from dds.parallel.rewrite import Source
-from dds.parallel.schedule import Schedule, schedule
+from dds.parallel.schedule import Schedule
 from dds.parallel.workers import Worker, WorkerLinks
 from dds.profile.measure import measure
 from dds.profile.platform import Platform
@@ -72,10 +73,8 @@ def plan_for_this_machine(
 ) -> MachinePlan:
     """Measure a model and slices of it here, and find the schedule that is fastest here.
 
-    Several are found for slices that cost more or less to start, since a schedule counts a start
-    for every run it slices, while programs run several as one model and pay for the bytes that go
-    in and out.  Each is played a few times, the first core alone too, and what counts is what it
-    took.
+    There are several :func:`~dds.parallel.candidates.candidates`.  Each is played a few times, the
+    first core alone too, and what counts is what it took.
 
     Arguments and errors are those of :func:`on_this_machine`.
     """
@@ -87,16 +86,13 @@ def plan_for_this_machine(
     costs = measure_slices(source, seconds_per_operator(graph, profile), chosen, runtime=runtime)
     links, wake = measure_links(chosen)
     inputs = random_inputs(graph, np.random.default_rng(0))
+    workers = [Worker(costs.timing, overhead=costs.start, thin=costs.thin)] * len(chosen)
     plans: list[MachinePlan] = []
-    for count, factor in ((1, 1.0), *((len(chosen), factor) for factor in _FACTORS)):
-        worker = Worker(costs.timing, overhead=factor * costs.start, thin=costs.thin)
-        found = schedule(graph, [worker] * count, links)
-        if any(found.tasks == plan.schedule.tasks for plan in plans):
-            continue
-        team = programs(source, found, len(chosen))
+    for candidate in candidates(source, workers, links, _FACTORS):
+        found, team = candidate.schedule, candidate.programs
         expected = wake + forecast(graph, team, partial(costs.seconds, graph, found), links)
-        with PinnedWorkers(team, graph, chosen, runtime=runtime) as workers:
-            trial = [workers.run(inputs).seconds for _ in range(_WARM + _PLAYS)][_WARM:]
+        with PinnedWorkers(team, graph, chosen, runtime=runtime) as processes:
+            trial = [processes.run(inputs).seconds for _ in range(_WARM + _PLAYS)][_WARM:]
         taken = float(np.median(trial))
         plans.append(
             MachinePlan(

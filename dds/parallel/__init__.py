@@ -13,6 +13,7 @@ In reading order:
   ``search_labels`` (layouts along the blocks), ``search_exact`` (few operators), ``search_kernel``
 - ``program``    what each worker does to carry a schedule out: ``program_parts`` (who makes and
   sends what a task reads), ``program_groups`` (tasks that become one model), ``rewrite_compute``
+- ``candidates``  schedules worth trying, as nobody knows what starting a slice should count
 - ``frontier``   what a client with helpers offers the market
 - ``baselines``, ``bound``, ``checker``  what to compare a schedule with, and what it must satisfy
 """

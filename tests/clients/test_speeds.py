@@ -79,8 +79,6 @@ def test_a_helper_of_this_platform_is_not_measured() -> None:
     assert sum(cast("np.ndarray", device.timing)) == pytest.approx(2.0 * sum(PROFILE.seconds))
     assert sum(cast("np.ndarray", helper.timing)) == pytest.approx(3.0 * sum(PROFILE.seconds))
     assert (device.overhead, helper.overhead) == (2e-4, pytest.approx(3e-4))
-    dearer = speeds.workers(GRAPH, 2.0, [one], 9.0)[0]
-    assert dearer.overhead == pytest.approx(9.0 * device.overhead)
 
 
 def test_helpers_of_one_name_are_called_by_their_addresses() -> None:
