@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,43 +9,32 @@ from dds.engines import ENGINES
 from dds.errors import InvalidInput
 from dds.profile.runtime import Runtime
 from dds.session.helping import LEAST_LEASE, check_slowdown
+from dds.session.limits import HostLimits
 from dds.units import parse_address
 
 __all__ = ["HelperConfig", "HelperLimits"]
 
 
-@dataclass(frozen=True, slots=True)
-class HelperLimits:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelperLimits(HostLimits):
     """Bounds on what clients may ask of a helper; all > 0.
 
     clients: at a time; lease: seconds of silence after which a client is forgotten, 1 or more;
-    model_bytes:
-    one model; store_bytes, models: all models together; tensor_bytes, flops: of one model's
-    inference, and of one run of a program; programs: of one client; computes: steps of one program
-    that run a model; message_bytes: one gRPC message; calls: gRPC calls at a time;
-    profile_seconds: of measuring one model; run_seconds: of one run of a program, however long its
-    client would wait.
+    models: at a time; programs: of one client; computes: steps of one program that run a model;
+    calls: gRPC calls at a time; run_seconds: one run of a program, however long its client would
+    wait.  tensor_bytes and flops hold for such a run, too.
     """
 
     clients: int = 16
     lease: float = 20.0
-    model_bytes: int = 2**30
-    store_bytes: int = 8 * 2**30
     models: int = 4096
-    tensor_bytes: int = 2**31
-    flops: float = 1e12
     programs: int = 8
     computes: int = 1024
-    message_bytes: int = 2**28
     calls: int = 256
-    profile_seconds: float = 10.0
     run_seconds: float = 600.0
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise InvalidInput(f"limits.{name} is {value!r}; need a finite number > 0")
+        HostLimits.__post_init__(self)
         if self.lease < LEAST_LEASE:
             raise InvalidInput(f"limits.lease is {self.lease!r}; need at least {LEAST_LEASE} s")
 

@@ -19,8 +19,8 @@ from clients.helper_handlers import HelperHandlers
 from dds.errors import DdsError, InvalidInput
 from dds.session.helping import VERSION, Delivery, PeerFailed
 from dds.session.refusals import Busy
-from dds.wire import codec, helper_pb2, helper_pb2_grpc, helping, market_pb2, profiles
-from dds.wire.serving import answer, refuse, upload
+from dds.wire import helper_pb2, helper_pb2_grpc, helping, market_pb2, profiles
+from dds.wire.serving import answer, bind, refuse, take_model
 
 __all__ = ["HelperServer", "Peers"]
 
@@ -137,12 +137,8 @@ class _Helper(helper_pb2_grpc.HelperServicer):
         self, request_iterator: AsyncIterator[market_pb2.ModelChunk], context: Any
     ) -> market_pb2.PutModelReply:
         """A model, once, in chunks, under its digest."""
-
-        async def put() -> market_pb2.PutModelReply:
-            header, data = await upload(request_iterator, context)
-            return codec.receipt_to_proto(await self._handlers.put_model(header, data))
-
-        return await answer(context, put())
+        taking = take_model(request_iterator, context, self._handlers.put_model)
+        return await answer(context, taking)
 
     async def ProfileModel(  # noqa: N802
         self, request: market_pb2.ProfileModelRequest, context: Any
@@ -239,17 +235,12 @@ class HelperServer:
 
         Raises InvalidInput when the address cannot be bound.
         """
-        listen = self._handlers.config.listen
-        host = listen.rpartition(":")[0]
-        try:
-            port = self._server.add_insecure_port(listen)
-        except RuntimeError as error:
-            raise InvalidInput(f"cannot listen on {listen}: in use, or no address here") from error
+        address = bind(self._server, self._handlers.config.listen)
         await self._server.start()
         service = helper_pb2.DESCRIPTOR.services_by_name["Helper"].full_name
         for name in ("", service):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        return f"{host}:{port}"
+        return address
 
     async def stop(self, grace: float) -> None:
         """Refuse new work, and let running calls finish for `grace` seconds."""

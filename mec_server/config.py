@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dds.errors import InvalidInput
 from dds.profile.runtime import Runtime
+from dds.session.limits import HostLimits
 from dds.session.messages import Terms
 from dds.session.timing import Timing
 from dds.units import parse_address
@@ -16,33 +16,17 @@ from dds.units import parse_address
 __all__ = ["Limits", "ServerConfig"]
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits(HostLimits):
     """Bounds on what clients may ask of the machine; all > 0.
 
-    model_bytes: one model; store_bytes: all models together; tensor_bytes: all tensors of one
-    inference; flops: floating point operations of one inference; message_bytes: one gRPC
-    message; run_seconds: one inference, unpaced; queue: calls waiting or running per lease;
-    profile_runs, profile_seconds: of measuring one model for a client; profiles: measurements
-    kept in memory.
+    run_seconds: one inference, unpaced; queue: calls waiting or running per lease; profile_runs: of
+    measuring one model for a client; profiles: measurements kept in memory.
     """
 
-    model_bytes: int = 2**30
-    store_bytes: int = 8 * 2**30
-    tensor_bytes: int = 2**31
-    flops: float = 1e12
-    message_bytes: int = 2**28
-    run_seconds: float = 60.0
     queue: int = 16
     profile_runs: int = 40
-    profile_seconds: float = 10.0
     profiles: int = 256
-
-    def __post_init__(self) -> None:
-        for name in self.__slots__:
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise InvalidInput(f"limits.{name} is {value!r}; need a finite number > 0")
 
 
 @dataclass(frozen=True, slots=True)

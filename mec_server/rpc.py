@@ -22,7 +22,7 @@ from dds.session.messages import Code, Refusal, ServerMessage
 from dds.session.refusals import UnknownModel
 from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2, profiles, tensors
 from dds.wire import open_inference_pb2_grpc as oip_grpc
-from dds.wire.serving import answer, refuse, upload
+from dds.wire.serving import answer, bind, refuse, take_model
 from mec_server.chaining import Chained
 from mec_server.executor import Execution
 from mec_server.handlers import Handlers
@@ -92,12 +92,8 @@ class _Market(market_pb2_grpc.MarketServicer):
         self, request_iterator: AsyncIterator[market_pb2.ModelChunk], context: Any
     ) -> market_pb2.PutModelReply:
         """A model, once, in chunks, under its digest."""
-
-        async def put() -> market_pb2.PutModelReply:
-            header, data = await upload(request_iterator, context)
-            return codec.receipt_to_proto(await self._handlers.put_model(header, data))
-
-        return await answer(context, put())
+        taking = take_model(request_iterator, context, self._handlers.put_model)
+        return await answer(context, taking)
 
     async def ProfileModel(  # noqa: N802
         self, request: market_pb2.ProfileModelRequest, context: Any
@@ -254,16 +250,11 @@ class RpcServer:
 
         Raises InvalidInput when the address cannot be bound.
         """
-        listen = self._handlers.config.listen
-        host = listen.rpartition(":")[0]
-        try:
-            port = self._server.add_insecure_port(listen)
-        except RuntimeError as error:
-            raise InvalidInput(f"cannot listen on {listen}: in use, or no address here") from error
+        address = bind(self._server, self._handlers.config.listen)
         await self._server.start()
         for service in ("", *self._services):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        return f"{host}:{port}"
+        return address
 
     async def stop(self, grace: float) -> None:
         """Refuse new work, tell everybody, and let running calls finish for `grace` seconds."""

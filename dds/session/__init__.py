@@ -10,6 +10,7 @@
 - ``dds.session.upload``    how the server-side part of a model travels
 - ``dds.session.profiling`` how a client has the server measure one
 - ``dds.session.helping``   what clients and helpers say, and what a program must satisfy
+- ``dds.session.limits``    what servers and helpers bound alike
 - ``dds.session.store``     models by digest and lease; ``refusals`` what only a server refuses
 
 No clock, no socket, no thread: the caller brings `now` (seconds, any monotone clock), carries

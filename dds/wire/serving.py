@@ -1,19 +1,19 @@
-"""What every gRPC server here does the same way: errors to statuses, uploads, metadata."""
+"""What every gRPC server here does the same way: its address, errors to statuses, uploads."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn, TypeVar
 
 import grpc
 
 from dds.errors import DdsError, InvalidInput
 from dds.session.refusals import Busy
-from dds.session.upload import ModelHeader
+from dds.session.upload import ModelHeader, ModelReceipt
 from dds.wire import codec, market_pb2, tensors
 from dds.wire.profiles import pushback_to_trailers
 
-__all__ = ["answer", "refuse", "upload"]
+__all__ = ["answer", "bind", "refuse", "take_model"]
 
 #: Characters of a status's details: they travel as metadata, of which clients take 8 KiB, and a
 #: character takes up to 12 bytes there.
@@ -41,18 +41,34 @@ async def answer(context: Any, call: Awaitable[T]) -> T:
         await refuse(context, Busy("there is too little memory for this here; ask for less"))
 
 
-async def upload(
-    chunks: AsyncIterator[market_pb2.ModelChunk], context: Any
-) -> tuple[ModelHeader, AsyncIterator[bytes]]:
-    """What a model upload announces, and its bytes, sent once the first of them is asked for.
+def bind(server: grpc.aio.Server, listen: str) -> str:
+    """Have a server listen at ``HOST:PORT``; returns that, with the port that was chosen for 0.
 
-    Raises InvalidInput when the header does not come first.
+    Raises InvalidInput when the address cannot be bound.
+    """
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError as error:
+        raise InvalidInput(f"cannot listen on {listen}: in use, or no address here") from error
+    return f"{listen.rpartition(':')[0]}:{port}"
+
+
+async def take_model(
+    chunks: AsyncIterator[market_pb2.ModelChunk],
+    context: Any,
+    put: Callable[[ModelHeader, AsyncIterator[bytes]], Awaitable[ModelReceipt]],
+) -> market_pb2.PutModelReply:
+    """A model upload.
+
+    put: given what the upload announces, and its bytes, which are sent once it asks for the first.
+
+    Raises InvalidInput when the header does not come first, and what `put` raises.
     """
     parts = (codec.chunk_from_proto(chunk) async for chunk in chunks)
     header = await anext(parts, None)
     if not isinstance(header, ModelHeader):
         raise InvalidInput("model upload: the header must come first")
-    return header, _data(parts, context)
+    return codec.receipt_to_proto(await put(header, _data(parts, context)))
 
 
 async def _data(parts: AsyncIterator[ModelHeader | bytes], context: Any) -> AsyncIterator[bytes]:
