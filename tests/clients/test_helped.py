@@ -23,16 +23,20 @@ DEVICE = RNG.uniform(0.01, 0.1, COUNT)
 COSTS = Costs(
     GRAPH, Fusion(tuple((v,) for v in range(COUNT))), DEVICE, DEVICE / 4.0, Link(2e6, 5e6, 0.02)
 )
-HELPED = HelpedTiers.of(
-    COSTS, [Worker(DEVICE, name="device"), Worker(DEVICE / 2.0)], WorkerLinks(1e8)
-)
 links = st.builds(Link, st.floats(1e3, 1e9), st.floats(1e3, 1e9), st.floats(0.0, 1.0))
 shares = st.floats(0.01, 100.0)
 
 
-def latency(k: int, link: Link, share: float) -> float:
+@pytest.fixture(scope="module")
+def helped() -> HelpedTiers:
+    """A device with a helper twice as fast."""
+    workers = [Worker(DEVICE, name="device"), Worker(DEVICE / 2.0)]
+    return HelpedTiers.of(COSTS, workers, WorkerLinks(1e8))
+
+
+def latency(helped: HelpedTiers, k: int, link: Link, share: float) -> float:
     """L' + D/b + rtt + W/f, from the cut alone."""
-    cut = HELPED.cuts[k]
+    cut = helped.cuts[k]
     if len(cut.on_device) == COUNT:
         return cut.local_time
     work = sum(DEVICE[v] / 4.0 for v in range(COUNT) if v not in cut.on_device)
@@ -42,15 +46,17 @@ def latency(k: int, link: Link, share: float) -> float:
 
 @settings(max_examples=100)
 @given(links, shares)
-def test_times_and_the_best_placement_are_those_of_the_formula(link: Link, share: float) -> None:
-    expected = [latency(k, link, share) for k in range(len(HELPED.cuts))]
+def test_times_and_the_best_placement_are_those_of_the_formula(
+    helped: HelpedTiers, link: Link, share: float
+) -> None:
+    expected = [latency(helped, k, link, share) for k in range(len(helped.cuts))]
     for k, value in enumerate(expected):
-        placement = HELPED._placement(k)
-        assert HELPED.times(placement, share, link).total == pytest.approx(value)
-        assert HELPED.rent(placement) == 0.0
-    best = HELPED.best(share, link, Correction())()
-    assert HELPED.times(best, share, link).total == pytest.approx(min(expected))
-    options = HELPED.options(link, Correction())
+        placement = helped._placement(k)
+        assert helped.times(placement, share, link).total == pytest.approx(value)
+        assert helped.rent(placement) == 0.0
+    best = helped.best(share, link, Correction())()
+    assert helped.times(best, share, link).total == pytest.approx(min(expected))
+    options = helped.options(link, Correction())
     assert options.frontier.latency(share) == pytest.approx(min(expected))
     for piece, placement in zip(options.frontier.pieces, options.placements, strict=True):
         assert piece.cut is not None
@@ -59,34 +65,34 @@ def test_times_and_the_best_placement_are_those_of_the_formula(link: Link, share
 
 @settings(max_examples=30)
 @given(links)
-def test_without_a_share_nothing_runs_on_the_server(link: Link) -> None:
-    assert HELPED.best(0.0, link, Correction())().on_edge == 0
+def test_without_a_share_nothing_runs_on_the_server(helped: HelpedTiers, link: Link) -> None:
+    assert helped.best(0.0, link, Correction())().on_edge == 0
 
 
 @settings(max_examples=50)
 @given(links, shares, corrections())
 def test_what_was_learned_weighs_the_same_cuts_anew(
-    link: Link, share: float, learned: Correction
+    helped: HelpedTiers, link: Link, share: float, learned: Correction
 ) -> None:
     totals = [
-        learned.corrected(HELPED.times(HELPED._placement(k), share, link)).total
-        for k in range(len(HELPED.cuts))
+        learned.corrected(helped.times(helped._placement(k), share, link)).total
+        for k in range(len(helped.cuts))
     ]
-    best = HELPED.best(share, link, learned)()
-    found = learned.corrected(HELPED.times(best, share, link)).total
+    best = helped.best(share, link, learned)()
+    found = learned.corrected(helped.times(best, share, link)).total
     assert found == pytest.approx(min(totals), rel=1e-9)
-    assert HELPED.options(link, learned).frontier.latency(share) == pytest.approx(
+    assert helped.options(link, learned).frontier.latency(share) == pytest.approx(
         min(totals), rel=1e-9
     )
 
 
-def test_helpers_make_no_share_worse() -> None:
+def test_helpers_make_no_share_worse(helped: HelpedTiers) -> None:
     alone = TwoTiers(COSTS).options(COSTS.link, Correction()).frontier
-    helped = HELPED.options(COSTS.link, Correction()).frontier
+    together = helped.options(COSTS.link, Correction()).frontier
     for share in (0.05, 0.2, 1.0, 5.0, 100.0):
-        assert helped.latency(share) <= alone.latency(share) * (1.0 + 1e-9)
-    assert helped.pieces[-1].base_latency < 0.8 * float(DEVICE.sum())
-    assert HELPED.groups == COUNT
+        assert together.latency(share) <= alone.latency(share) * (1.0 + 1e-9)
+    assert together.pieces[-1].base_latency < 0.8 * float(DEVICE.sum())
+    assert helped.groups == COUNT
 
 
 def test_fused_seconds_of_the_server_are_shared_out() -> None:
