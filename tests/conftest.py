@@ -3,8 +3,13 @@
 `pytest --hypothesis-profile explore` draws others.
 """
 
-import signal
+from __future__ import annotations
 
+import signal
+import tempfile
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("dds", deadline=None, derandomize=True)
@@ -13,3 +18,16 @@ settings.load_profile("dds")
 
 # Processes in the background ignore Ctrl-C, and so would those that the tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Temporary files, the profiling lock among them, in a folder of the tests' own.
+
+    So nobody waits for, or is refused because of, another who measures on this machine: neither
+    the other workers of this run nor anything else.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("temporary")))
+        patch.setattr(tempfile, "tempdir", None)
+        yield
