@@ -1,21 +1,20 @@
-"""The ``mec-client`` command: parse, prepare, play, report."""
+"""The ``mec-client`` command: parse, prepare, play."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import stat
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from clients.flags import build_parser, read_config
+from clients.report import Report
 from dds.errors import DdsError, InvalidInput
-from dds.units import format_bytes, format_seconds
 
 if TYPE_CHECKING:
     from clients.config import AgentConfig
@@ -77,94 +76,6 @@ async def _standard_input() -> asyncio.StreamReader:
     return reader
 
 
-class Report:
-    """Prints events: as JSON, one per line, or for people."""
-
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
-
-    def emit(self, event: Mapping[str, Any]) -> None:
-        """Print one event; not every one is worth a person's while."""
-        if self._as_json:
-            print(json.dumps(event, allow_nan=False), flush=True)
-            return
-        if text := _in_words(event):
-            print(text, flush=True)
-
-
-def _in_words(event: Mapping[str, Any]) -> str:
-    """An event for people; "" for one not worth their while."""
-    match event["event"]:
-        case "loaded":
-            size = format_bytes(event["bytes"])
-            return f"{event['model']}: {event['operators']} operators, {size}"
-        case "profiled":
-            return f"on the device alone: {format_seconds(event['local_latency_s'])}"
-        case "allocated":
-            return (
-                f"{event['strategy']}: {event['share']:g} cores at {event['price']:.4g} credits/s "
-                f"each, found in {event['rounds']} rounds, regret {event['regret']:.3g}\n"
-                f"  {_cut_in_words(event['cut'])}; "
-                f"predicted {format_seconds(event['predicted_latency_s'])}"
-            )
-        case "cloud":
-            return f"cloud: {event['share']:g} cores at {event['price']:.4g} credits/s each"
-        case "recut":
-            return (
-                f"  from inference {event['index'] + 1} on, as the {event['because']} has changed: "
-                f"{_cut_in_words(event['after'])}"
-            )
-        case "not recut":
-            return f"  the cut stays as it is: {event['because']}"
-        case "inference":
-            took, before, after = (
-                format_seconds(event[f"{which}latency_s"])
-                for which in ("", "uncorrected_", "corrected_")
-            )
-            told = f"predicted {before}" + (f", corrected {after}" if after != before else "")
-            return f"{event['strategy']}: inference {event['index'] + 1} took {took} ({told})"
-        case "changed":
-            return (
-                f"  the {event['segment']} now takes {event['after']:.2f} times what its costs "
-                f"say ({event['before']:.2f} before)"
-            )
-        case "reconsidered":
-            saved = f"  new costs would save {100.0 * event['saving']:.0f} %"
-            return f"{saved}: playing again" if event["again"] else f"{saved}: not worth a game"
-        case "helpers":
-            found = (
-                f"{each['name']} at {each['address']} ({each['engine']})"
-                for each in event["helpers"]
-            )
-            return f"helpers: {', '.join(found) or 'none'}"
-        case "helper lost":
-            return f"  going on without the helper at {event['address']}: {event['because']}"
-        case "planned":
-            shares = (
-                f"{each['name']} {format_seconds(each['busy_s'])}" for each in event["workers"]
-            )
-            took = format_seconds(event["predicted_latency_s"])
-            return f"  planned: {took}; of that computing: {', '.join(shares)}"
-        case "done":
-            return "\n".join(
-                f"{strategy}: predicted {format_seconds(result['predicted_latency_s'])}, measured "
-                f"{', '.join(format_seconds(x) for x in result['measured_latency_s'])}; largest "
-                f"difference from the whole model {result['max_abs_difference']:.3g}"
-                for strategy, result in event["strategies"].items()
-            )
-    return ""
-
-
-def _cut_in_words(cut: Mapping[str, Any]) -> str:
-    up, down = (format_bytes(cut[f"{way}link_bytes"]) for way in ("up", "down"))
-    if "operators_on_cloud" in cut:
-        there = f"{cut['operators_on_edge']} on the edge, {cut['operators_on_cloud']} in the cloud"
-        there += " directly" if cut["direct"] else ""
-    else:
-        there = f"{cut['operators_on_server']} on the server"
-    return f"{cut['operators_on_device']} operators on the device, {there}, {up} up, {down} down"
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``mec-client``: exit code 0 done, 2 wrong input or refused, 130 interrupted."""
     given = sys.argv[1:] if argv is None else list(argv)
@@ -174,8 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return help_others([flag for flag in given if flag != "--helper"])
     args = build_parser().parse_args(given)
     try:
-        config, report = read_config(args), Report(args.json)
-        asyncio.run(_play(config, args.server, args.cloud, report, args.step))
+        config = read_config(args)
+        with Report(args.json) as report:
+            asyncio.run(_play(config, args.server, args.cloud, report, args.step))
     except DdsError as error:
         print(f"mec-client: {error}", file=sys.stderr)
         return 2

@@ -110,11 +110,14 @@ def _add_helpers(parser: argparse.ArgumentParser) -> None:
     add("--helper-bandwidth", metavar="RATE",
         help="of everybody's link, to plan with (default: measured)")  # fmt: skip
     add("--helper-rtt", metavar="TIME", help="between any two, to plan with (default: measured)")
-    add("--helper-wifi", action="store_true",
+    add("--helper-wifi", action="store_const", const=True,
         help="all links share one medium: one transfer at a time")  # fmt: skip
     add("--measure-plans", metavar="TIME",
         help="spend so long on trying a few plans of the whole model, and take the fastest; 0: "
         "trust the schedule (default: 2)")  # fmt: skip
+    add("--check-every", type=int, metavar="N",
+        help="after so many inferences see again whether helpers answer rightly; 0: never "
+        "(default: 100)")  # fmt: skip
 
 
 def read_config(args: argparse.Namespace) -> AgentConfig:
@@ -166,16 +169,20 @@ def _read_helpers(args: argparse.Namespace) -> TeamConfig | None:
     from clients.team_config import TeamConfig
 
     if args.helpers is None:
-        for flag in ("--helper-bandwidth", "--helper-rtt", "--helper-wifi", "--measure-plans"):
-            if getattr(args, _name(flag)):
+        for flag in (
+            *("--helper-bandwidth", "--helper-rtt", "--helper-wifi", "--measure-plans"),
+            "--check-every",
+        ):
+            if getattr(args, _name(flag)) is not None:
                 raise InvalidInput(f"{flag}: only with --helpers")
         return None
     return TeamConfig(
         tuple(args.helpers.split(",")),
         read_flag(args, "--helper-bandwidth", parse_bandwidth) if args.helper_bandwidth else None,
         read_flag(args, "--helper-rtt", parse_seconds) if args.helper_rtt else None,
-        args.helper_wifi,
+        args.helper_wifi is not None,
         read_flag(args, "--measure-plans", parse_seconds, "2"),
+        100 if args.check_every is None else args.check_every,
     )
 
 

@@ -8,9 +8,9 @@ inference made again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -32,6 +32,7 @@ from clients.prepare import Prepared
 from clients.runner import DeviceRun
 from clients.speeds import Speeds, measure_speeds
 from clients.team import Member, Team
+from dds.compiled import told_of_compiling
 from dds.engines import engine
 from dds.engines.comparison import allowed, difference
 from dds.errors import InternalError, InvalidInput
@@ -51,6 +52,8 @@ Tensors = Mapping[str, NDArray[Any]]
 _PATIENCE, _LEAST_PATIENCE = 20.0, 60.0
 #: A device so much slower leaves everything to its helper.
 _IDLE = 1e6
+#: What is said of the loops of the search.
+_COMPILING = "compiling machine code, once on this machine (half a minute)"
 #: What starting a slice may cost a schedule, times what it was measured to take: the first where
 #: there is no time to measure.
 _FACTORS = (1.0, 3.0, 9.0)
@@ -95,7 +98,25 @@ async def joined(config: AgentConfig, prepared: Prepared, emit: Emit) -> AsyncIt
             prepared, team.members, emit, slices=config.helpers.measure > 0.0
         )
         slowdown = config.slowdown.first
-        yield Crew(team, speeds, config.runtime, slowdown, emit, config.helpers.measure)
+        with ExitStack() as stack:
+            told = told_of_compiling(_telling_once(emit, _COMPILING))
+            # On a thread: it imports numba.
+            await asyncio.to_thread(stack.enter_context, told)
+            given = config.helpers
+            yield Crew(
+                *(team, speeds, config.runtime, slowdown, emit, given.measure, given.check_every)
+            )
+
+
+def _telling_once(emit: Emit, what: str) -> Callable[[], None]:
+    """Tells what is waited for, the first time that it is called."""
+    untold = [{"event": "preparing", "what": what}]
+
+    def tell() -> None:
+        if untold:
+            emit(untold.pop())
+
+    return tell
 
 
 @dataclass(frozen=True)
@@ -103,7 +124,8 @@ class Crew:
     """A device and its team.
 
     speeds: of the operators of one model; runtime: of the device; slowdown: of the device, to plan
-    with; emit: told of every plan; measure: seconds to try plans in, 0 to trust the first.
+    with; emit: told of every plan; measure: seconds to try plans in, 0 to trust the first;
+    check_every: so many inferences of a plan, and it is checked again, 0 for never.
     """
 
     team: Team
@@ -112,11 +134,16 @@ class Crew:
     slowdown: float
     emit: Emit
     measure: float = 0.0
+    check_every: int = 0
 
     def workers(self, graph: ModelGraph) -> tuple[list[Worker], WorkerLinks]:
         """Device and helpers as workers for a graph of the model, and what joins them."""
         members = self.team.members
         return self.speeds.workers(graph, self.slowdown, members), self.team.links(members)
+
+    def preparing(self, what: str) -> None:
+        """Tell what is waited for."""
+        self.emit({"event": "preparing", "what": what})
 
     async def open_part(self, part: bytes) -> ParallelRunner:
         """A runner of a part of the model, whose plan is not measured: others may be at work."""
@@ -148,6 +175,8 @@ class ParallelRunner:
         self._engine = PacedEngine(engine("onnxruntime", runtime), pace_of("onnxruntime", runtime))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="device")
         self._plan: LoadedPlan | None = None
+        #: Inferences since the plan in force was right.
+        self._unchecked = 0
 
     @property
     def latency(self) -> float:
@@ -168,7 +197,10 @@ class ParallelRunner:
         """One inference; the device takes `slowdown` times its CPU time, 0: as fast as it goes.
 
         Helpers that fail are dropped and the inference made again; `wall` counts all of that.
+        Before it, and not in `wall`, the plan is checked again where that is due.
         """
+        if 0 < self._crew.check_every <= self._unchecked:
+            await self._check_again()
         started = self._loop.time()
         again = False
         while True:
@@ -180,6 +212,7 @@ class ParallelRunner:
                 await self._lose(plan, error)
                 await self.settle()
             else:
+                self._unchecked += 1
                 wall = self._loop.time() - started if again else done.wall
                 return DeviceRun(done.outputs, cost, wall)
 
@@ -214,22 +247,41 @@ class ParallelRunner:
             members = self._crew.team.members
             plan = await self._fastest(members)
             if plan is not None:
-                self._plan = plan
+                self._plan, self._unchecked = plan, 0
                 self._crew.emit({"event": "planned", **plan.summary()})
             elif members == self._crew.team.members:
                 await self._lose_wrong(members)
+
+    async def _check_again(self) -> None:
+        """Helpers whose answers have turned wrong since the plan was right are lost."""
+        plan, members = self._in_force, self._crew.team.members
+        try:
+            done, _ = await self._played(plan, self._case.sample, 0.0)
+        except WorkerFailed as error:
+            await self._lose(plan, error)
+        else:
+            if not plan.members or self._case.right(done.outputs):
+                self._unchecked = 0
+                return
+            self._crew.emit({"event": "doubtful", "inferences": self._unchecked})
+            self._plan = None
+            await self._drop(plan)
+            await self._lose_wrong(members)
+        await self.settle()
 
     async def _fastest(self, members: tuple[Member, ...]) -> LoadedPlan | None:
         """The plan that was fastest when it was tried; None if a helper was lost, or was wrong."""
         crew, source = self._crew, self._case.source
         workers = crew.speeds.workers(source.graph, crew.slowdown, members)
+        crew.preparing("looking for schedules")
         links, most = crew.team.links(members), _WORTH_TRYING if crew.measure else 1
-        worth = await asyncio.to_thread(candidates, source, workers, links, _FACTORS[:most])
-        best = None
-        for candidate in worth[:most]:
+        found = await asyncio.to_thread(candidates, source, workers, links, _FACTORS[:most])
+        best, worth = None, found[:most]
+        for k, candidate in enumerate(worth, start=1):
             bringing = seconds_to_bring(candidate.programs, members)
             if best is not None and bringing >= crew.measure:
                 continue
+            crew.preparing(f"loading plan {k} of {len(worth)}, at helpers too, and trying it")
             plan = await self._tried(candidate, workers, members)
             if plan is None:
                 await self._drop(best)
@@ -267,6 +319,7 @@ class ParallelRunner:
         """Together they were wrong: go on without those that are wrong alone, or without any."""
         crew, source = self._crew, self._case.source
         for member in members:
+            crew.preparing(f"trying the helper at {member.address} alone: answers were wrong")
             # The device leaves everything to it.
             workers = crew.speeds.workers(source.graph, crew.slowdown * _IDLE, (member,))
             links = crew.team.links((member,))

@@ -33,7 +33,7 @@ class Prepared:
 
 
 def prepare(config: AgentConfig, emit: Emit, stop: threading.Event | None = None) -> Prepared:
-    """Read and profile the model; emits ``loaded`` and ``profiled``.
+    """Read and profile the model; emits ``loaded``, ``preparing`` and ``profiled``.
 
     stop: once it is set nothing more is measured.  Raises Infeasible then, and when other processes
     measure on this machine for too long.
@@ -47,7 +47,7 @@ def prepare(config: AgentConfig, emit: Emit, stop: threading.Event | None = None
     graph = load_model(model)
     emit({"event": "loaded", "model": config.model, "operators": len(graph.operators),
           "bytes": len(model)})  # fmt: skip
-    profile, cached = _profile(config, model, graph, stop or threading.Event())
+    profile, cached = _profile(config, model, graph, emit, stop or threading.Event())
     emit({"event": "profiled", "cached": cached, "cpu_s": profile.whole,
           "groups": len(profile.groups),
           "local_latency_s": config.slowdown.first * sum(profile.seconds)})  # fmt: skip
@@ -55,12 +55,14 @@ def prepare(config: AgentConfig, emit: Emit, stop: threading.Event | None = None
 
 
 def _profile(
-    config: AgentConfig, model: bytes, graph: ModelGraph, stop: threading.Event
+    config: AgentConfig, model: bytes, graph: ModelGraph, emit: Emit, stop: threading.Event
 ) -> tuple[Profile, bool]:
     from dds.profile.cache import measured_profile
     from dds.profile.platform import Platform
 
-    def look(_done: int, _total: int) -> None:
+    def look(done: int, _total: int) -> None:
+        if not done:
+            emit({"event": "preparing", "what": "measuring the model on this device"})
         if stop.is_set():
             raise Infeasible("the client was told to stop while it measured its model")
 

@@ -92,12 +92,15 @@ async def measure_speeds(
     device = _named(graph, timing)
     cost = SliceOverhead()
     if slices and members:
+        emit({"event": "preparing", "what": "measuring slices of the model on this device"})
         cost = await asyncio.to_thread(_slice_overhead, prepared, timing)
         emit({"event": "slices measured", "start_s": cost.start, "thin": cost.thin})
     helpers: dict[str, Mapping[str, float]] = {}
     for member in members:
         helpers[member.address] = device
         if member.description.platform != own.platform:
+            told = f"the helper at {member.address} measures the model"
+            emit({"event": "preparing", "what": told})
             try:
                 measured = await _measured_there(prepared, member)
                 helpers[member.address] = _named(graph, seconds_per_operator(graph, measured))

@@ -86,6 +86,7 @@ class Team:
     async def __aenter__(self) -> Self:
         """Join every helper that answers; one after another, as each link is measured alone."""
         for address in self._config.addresses:
+            self._emit({"event": "preparing", "what": f"meeting the helper at {address}"})
             channel = self._connect(address)
             try:
                 self._members.append(await self._meet(channel))

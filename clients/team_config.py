@@ -17,9 +17,10 @@ class TeamConfig:
 
     addresses: ``HOST:PORT`` of each; bandwidth: of every link, bytes/s, rtt: of every link, s, None
     for measured; shared: one transfer at a time among all (WiFi); measure: seconds to try plans in
-    and choose the fastest, 0 to trust the schedule.
+    and choose the fastest, 0 to trust the schedule; check_every: so many inferences, and an input
+    whose outputs are known is played again, 0 for never.
 
-    Raises InvalidInput for an address that is none, or comes twice.
+    Raises InvalidInput for an address that is none, or comes twice, and for what is out of range.
     """
 
     addresses: tuple[str, ...]
@@ -27,6 +28,7 @@ class TeamConfig:
     rtt: float | None = None
     shared: bool = False
     measure: float = 2.0
+    check_every: int = 100
 
     def __post_init__(self) -> None:
         for address in self.addresses:
@@ -44,3 +46,5 @@ class TeamConfig:
             raise InvalidInput(f"helpers' rtt is {self.rtt!r}; need seconds >= 0")
         if not 0.0 <= self.measure < math.inf:
             raise InvalidInput(f"measure_plans is {self.measure!r}; need seconds >= 0")
+        if self.check_every < 0:
+            raise InvalidInput(f"check_every is {self.check_every!r}; need a number >= 0")

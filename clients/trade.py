@@ -131,6 +131,7 @@ class Trade:
         if self._crew is not None and not all_there:
             from clients.helped import HelpedTiers  # schedules load numba: half a second
 
+            self._crew.preparing("looking for cuts, and for schedules of the device's part")
             planner = await asyncio.to_thread(
                 HelpedTiers.of, costs, *self._crew.workers(prepared.graph)
             )

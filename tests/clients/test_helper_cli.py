@@ -73,9 +73,11 @@ def test_flags_of_a_client_with_helpers() -> None:
     assert made.link == Link(float("inf"), float("inf"))
     made = client(
         f"{ALONE} --helpers a:1 --helper-bandwidth 1Gbit/s --helper-rtt 2ms --helper-wifi "
-        "--measure-plans 0"
+        "--measure-plans 0 --check-every 0"
     )
-    assert made.helpers == TeamConfig(("a:1",), 125e6, 0.002, shared=True, measure=0.0)
+    assert made.helpers == TeamConfig(
+        ("a:1",), 125e6, 0.002, shared=True, measure=0.0, check_every=0
+    )
     assert client(ALONE).helpers is None
 
 
@@ -83,6 +85,8 @@ def test_flags_of_a_client_with_helpers() -> None:
     ("flags", "complaint"),
     [
         ("--helper-rtt 2ms", "--helper-rtt: only with --helpers"),
+        ("--check-every 0", "--check-every: only with --helpers"),
+        ("--helpers a:1 --check-every -1", "check_every is -1; need a number >= 0"),
         ("--measure-plans 0", "--measure-plans: only with --helpers"),
         ("--helpers a", "helpers: 'a'; need HOST:PORT"),
         ("--helpers a:0", "port 0"),

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from clients.helper_config import HelperConfig
 from clients.helper_handlers import HelperHandlers
 from clients.helper_rpc import HelperServer, Peers
 from clients.pacing import CheckedEngine
-from clients.parallel import Crew, _Case
+from clients.parallel import Crew, _Case, _telling_once
 from clients.speeds import Speeds
 from clients.team import Team
 from clients.team_config import TeamConfig
@@ -134,7 +134,14 @@ def test_without_helpers_the_device_computes_alone() -> None:
         async with Team("device", TeamConfig(("127.0.0.1:9",)), events.append) as nobody:
             crew = Crew(nobody, Speeds(SPEEDS, {}), Runtime(), 1.0, events.append)
             await use(Crowd(crew, events, [], []))
-        assert [event["event"] for event in events] == ["helper lost", "helpers", "planned"]
+        waited = [event["what"] for event in events if event["event"] == "preparing"]
+        assert waited == [
+            "meeting the helper at 127.0.0.1:9",
+            "looking for schedules",
+            "loading plan 1 of 1, at helpers too, and trying it",
+        ]
+        happened = [event["event"] for event in events if event["event"] != "preparing"]
+        assert happened == ["helper lost", "helpers", "planned"]
 
     asyncio.run(go())
 
@@ -145,6 +152,14 @@ def test_the_fastest_of_the_plans_that_were_tried_is_taken() -> None:
         assert await infer(found) == ["device"]
 
     with_crowd(2, use, measure=0.4)
+
+
+def test_what_is_waited_for_again_and_again_is_told_once() -> None:
+    events: list[Mapping[str, Any]] = []
+    tell = _telling_once(events.append, "compiling")
+    tell()
+    tell()
+    assert events == [{"event": "preparing", "what": "compiling"}]
 
 
 @pytest.mark.parametrize(
@@ -170,20 +185,22 @@ def test_right_is_as_exact_as_the_type_allows(dtype: str, apart: float, right: b
 
 
 class Lying:
-    """An engine whose answers are a little off."""
+    """An engine whose answers are a little off, while it lies."""
 
-    def __init__(self, honest: CheckedEngine) -> None:
+    def __init__(self, honest: CheckedEngine, lies: Callable[[], bool] = lambda: True) -> None:
         self.honest = honest
+        self.lies = lies
         self.name = honest.name
 
     def load(self, model: bytes) -> Executable:
-        true = self.honest.load(model)
+        true, lies = self.honest.load(model), self.lies
 
         class Off:
             inputs, outputs, close = true.inputs, true.outputs, true.close
 
             def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-                return {name: value * np.float32(1.01) for name, value in true.run(feeds).items()}
+                by = np.float32(1.01 if lies() else 1.0)
+                return {name: value * by for name, value in true.run(feeds).items()}
 
         return Off()
 
@@ -201,6 +218,41 @@ def test_a_helper_that_answers_wrongly_is_done_without(monkeypatch: pytest.Monke
         assert await infer(found) == ["device", "h1"]
         (lost,) = found.told("helper lost")
         assert (lost["because"], lost["left"]) == ("it answers wrongly", 1)
+
+    with_crowd(2, use)
+
+
+def test_helpers_whose_answers_turn_wrong_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = helper_handlers.PacedEngine
+    turned: list[bool] = []
+
+    async def use(found: Crowd) -> None:
+        liar = found.handlers[0]
+
+        def paced(engine: CheckedEngine, pace: Any) -> Any:
+            lying = Lying(engine, lambda: bool(turned))
+            return honest(lying if pace is liar._pace else engine, pace)
+
+        monkeypatch.setattr(helper_handlers, "PacedEngine", paced)
+        runner = await replace(found.crew, check_every=2).open(MODEL)
+        right = []
+        try:
+            for seed in range(6):
+                if seed == 3:
+                    turned.append(True)
+                done = await runner.run(inputs(seed))
+                right.append(np.allclose(done.outputs["y"], truth(seed), rtol=1e-4, atol=1e-4))
+        finally:
+            await asyncio.to_thread(runner.close)
+        # Checked before the third and the fifth.
+        assert right == [True, True, True, False, True, True]
+        assert [each["inferences"] for each in found.told("doubtful")] == [2]
+        (lost,) = found.told("helper lost")
+        assert (lost["because"], lost["left"]) == ("it answers wrongly", 1)
+        assert [worker["name"] for worker in found.told("planned")[-1]["workers"]] == [
+            "device",
+            "h1",
+        ]
 
     with_crowd(2, use)
 

@@ -24,7 +24,7 @@ def stopped() -> threading.Event:
 def test_a_model_is_read_and_profiled() -> None:
     told: list[str] = []
     prepared = prepare(CONFIG, lambda event: told.append(event["event"]))
-    assert told == ["loaded", "profiled"]
+    assert told == ["loaded", "preparing", "profiled"]
     assert prepared.profile.digest == prepared.graph.digest
 
 

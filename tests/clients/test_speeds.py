@@ -97,7 +97,7 @@ def test_a_helper_of_another_platform_measures_the_model(busy: int) -> None:
     one = member(channel, "another")
     speeds, events = measured(one)
     assert channel.brought == [GRAPH.digest]
-    assert [event["event"] for event in events] == ["measured there"]
+    assert [event["event"] for event in events] == ["preparing", "measured there"]
     _, helper = speeds.workers(GRAPH, 1.0, [one])
     assert sum(cast("np.ndarray", helper.timing)) == pytest.approx(10.0 * sum(PROFILE.seconds))
 
@@ -105,13 +105,13 @@ def test_a_helper_of_another_platform_measures_the_model(busy: int) -> None:
 @pytest.mark.parametrize("channel", [Measuring(PROFILE, 99), Measuring(PROFILE, able=False)])
 def test_a_helper_that_cannot_measure_is_taken_to_be_like_the_device(channel: Measuring) -> None:
     speeds, events = measured(member(channel, "another"))
-    assert [event["event"] for event in events] == ["not measured there"]
+    assert [event["event"] for event in events] == ["preparing", "not measured there"]
     assert speeds.helpers["helper:1"] == speeds.device
 
 
 def test_slices_are_measured_on_the_device() -> None:
     speeds, events = measured(member(Measuring(PROFILE), PROFILE.platform), slices=True)
-    assert [event["event"] for event in events] == ["slices measured"]
+    assert [event["event"] for event in events] == ["preparing", "slices measured"]
     assert speeds.slices != SliceOverhead()
     assert 0.0 <= speeds.slices.start < 1.0
 

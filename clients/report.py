@@ -1,0 +1,126 @@
+"""What ``mec-client`` prints: events as JSON, or in words for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from dds.units import format_bytes, format_seconds
+
+__all__ = ["Report"]
+
+
+class Report:
+    """Prints events: as JSON, one per line, or for people.
+
+    What people wait for, an event ``preparing``, is told them only on a terminal, on its standard
+    error, in a line that goes when something else happens.  Use it in a ``with`` statement.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        watched = not as_json and sys.stderr is not None and sys.stderr.isatty()
+        self._terminal = sys.stderr if watched else None
+
+    def emit(self, event: Mapping[str, Any]) -> None:
+        """Print one event; not every one is worth a person's while."""
+        if self._as_json:
+            print(json.dumps(event, allow_nan=False), flush=True)
+            return
+        self._wait_for(event["what"] if event["event"] == "preparing" else "")
+        if text := _in_words(event):
+            print(text, flush=True)
+
+    def _wait_for(self, what: str) -> None:
+        """Say it over what was said before; "" leaves nothing."""
+        if self._terminal is not None:
+            self._terminal.write(f"\r\033[K{what and what + ' ...'}")
+            self._terminal.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._wait_for("")
+
+
+def _in_words(event: Mapping[str, Any]) -> str:
+    """An event for people; "" for one not worth their while."""
+    match event["event"]:
+        case "loaded":
+            size = format_bytes(event["bytes"])
+            return f"{event['model']}: {event['operators']} operators, {size}"
+        case "profiled":
+            return f"on the device alone: {format_seconds(event['local_latency_s'])}"
+        case "allocated":
+            return (
+                f"{event['strategy']}: {event['share']:g} cores at {event['price']:.4g} credits/s "
+                f"each, found in {event['rounds']} rounds, regret {event['regret']:.3g}\n"
+                f"  {_cut_in_words(event['cut'])}; "
+                f"predicted {format_seconds(event['predicted_latency_s'])}"
+            )
+        case "cloud":
+            return f"cloud: {event['share']:g} cores at {event['price']:.4g} credits/s each"
+        case "recut":
+            return (
+                f"  from inference {event['index'] + 1} on, as the {event['because']} has changed: "
+                f"{_cut_in_words(event['after'])}"
+            )
+        case "not recut":
+            return f"  the cut stays as it is: {event['because']}"
+        case "inference":
+            took, before, after = (
+                format_seconds(event[f"{which}latency_s"])
+                for which in ("", "uncorrected_", "corrected_")
+            )
+            told = f"predicted {before}" + (f", corrected {after}" if after != before else "")
+            return f"{event['strategy']}: inference {event['index'] + 1} took {took} ({told})"
+        case "changed":
+            return (
+                f"  the {event['segment']} now takes {event['after']:.2f} times what its costs "
+                f"say ({event['before']:.2f} before)"
+            )
+        case "reconsidered":
+            saved = f"  new costs would save {100.0 * event['saving']:.0f} %"
+            return f"{saved}: playing again" if event["again"] else f"{saved}: not worth a game"
+        case "helpers":
+            found = (
+                f"{each['name']} at {each['address']} ({each['engine']})"
+                for each in event["helpers"]
+            )
+            return f"helpers: {', '.join(found) or 'none'}"
+        case "helper lost":
+            return f"  going on without the helper at {event['address']}: {event['because']}"
+        case "doubtful":
+            doubtful = f"the last {event['inferences']} inferences may be wrong"
+            return f"  the helpers' answers have turned wrong: {doubtful}"
+        case "planned":
+            shares = (
+                f"{each['name']} {format_seconds(each['busy_s'])}" for each in event["workers"]
+            )
+            took = format_seconds(event["predicted_latency_s"])
+            return f"  planned: {took}; of that computing: {', '.join(shares)}"
+        case "done":
+            return "\n".join(
+                f"{strategy}: predicted {format_seconds(result['predicted_latency_s'])}, measured "
+                f"{', '.join(format_seconds(x) for x in result['measured_latency_s'])}; largest "
+                f"difference from the whole model {result['max_abs_difference']:.3g}"
+                for strategy, result in event["strategies"].items()
+            )
+    return ""
+
+
+def _cut_in_words(cut: Mapping[str, Any]) -> str:
+    up, down = (format_bytes(cut[f"{way}link_bytes"]) for way in ("up", "down"))
+    if "operators_on_cloud" in cut:
+        there = f"{cut['operators_on_edge']} on the edge, {cut['operators_on_cloud']} in the cloud"
+        there += " directly" if cut["direct"] else ""
+    else:
+        there = f"{cut['operators_on_server']} on the server"
+    return f"{cut['operators_on_device']} operators on the device, {there}, {up} up, {down} down"

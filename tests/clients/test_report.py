@@ -1,0 +1,77 @@
+"""Events as JSON lines, or in words; what is waited for, for those who watch."""
+
+import io
+import json
+
+import pytest
+
+from clients.report import Report
+
+WAITING = {"event": "preparing", "what": "looking for schedules"}
+HELPERS = {"event": "helpers", "helpers": []}
+
+
+class Terminal(io.StringIO):
+    """Standard error that somebody watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_what_is_waited_for_stands_until_something_happens(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with Report(as_json=False) as report:
+        for event in (WAITING, HELPERS, WAITING, WAITING, {"event": "slices measured"}, WAITING):
+            report.emit(event)
+    *shown, last = terminal.getvalue().split("\r\033[K")[1:]
+    said = "looking for schedules ..."
+    assert shown == [said, "", said, said, "", said]
+    assert last == ""
+    assert capsys.readouterr().out == "helpers: none\n"
+
+
+def test_what_is_waited_for_is_gone_when_a_run_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+
+    def fails() -> None:
+        with Report(as_json=False) as report:
+            report.emit(WAITING)
+            raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        fails()
+    assert terminal.getvalue().endswith("...\r\033[K")
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_whoever_reads_it_later_is_told_nothing_of_waiting(
+    closed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if closed:
+        monkeypatch.setattr("sys.stderr", None)
+    with Report(as_json=False) as report:
+        report.emit(WAITING)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_as_json_waiting_is_an_event(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with Report(as_json=True) as report:
+        report.emit(WAITING)
+        report.emit(HELPERS)
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [WAITING, HELPERS]
+    assert terminal.getvalue() == ""
+
+
+def test_doubts_are_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    with Report(as_json=False) as report:
+        report.emit({"event": "doubtful", "inferences": 7})
+    told = "  the helpers' answers have turned wrong: the last 7 inferences may be wrong\n"
+    assert capsys.readouterr().out == told
