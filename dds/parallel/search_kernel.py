@@ -21,6 +21,8 @@ __all__ = ["improve", "join_runs", "timeline"]
 
 #: The kind of rows, the only one of runs of several units.
 _ROWS = 2
+#: What rounding may make of a sum of seconds.
+_ROUNDING = 1e-9
 
 
 @njit
@@ -190,7 +192,8 @@ def _fetch(
 def timeline(tables: Any, scratch: Any, plan: Any, limit: float, log: Any) -> float:
     """When all is done and the outputs are on worker 0.
 
-    inf if that is after `limit`, or where a run cannot be sliced or comes before what it reads.
+    inf if that is after `limit`, which shows as soon as a worker cannot do in time what it has left
+    to do, or where a run cannot be sliced or comes before what it reads.
     scratch.begin and finish are filled with start and end of each slice.  log: transfers as
     (tensor, from, to, axis, low, high, start, end) from row 1 on, their number in log[0, 0]; or an
     array without rows.
@@ -203,7 +206,10 @@ def timeline(tables: Any, scratch: Any, plan: Any, limit: float, log: Any) -> fl
     message, shared = tables.message, tables.shared
     begin, finish, free, arrival = scratch.begin, scratch.finish, scratch.free, scratch.arrival
     lasts, wanted, hull = scratch.lasts, scratch.wanted, scratch.hull
-    busy, used = scratch.busy, scratch.used
+    busy, used, left = scratch.busy, scratch.used, scratch.left
+    late = limit * (1.0 + _ROUNDING)
+    for k in range(rates.shape[0]):
+        left[k] = lasts[:, k].sum()
     free[:] = 0.0
     arrival[:] = -1.0
     finish[:] = -1.0
@@ -237,15 +243,17 @@ def timeline(tables: Any, scratch: Any, plan: Any, limit: float, log: Any) -> fl
                                 finish, hull, busy, used, log,
                             )  # fmt: skip
                     ready = max(ready, arrival[t, k])
+            left[k] -= last
             if kind[end] != 0 and last > 0.0:
                 last += overhead[k]
             begin[head, k] = ready
             free[k] = ready + last
             for v in range(head, end + 1):
                 finish[v, k] = free[k]
-            if not free[k] <= limit:
+            if not free[k] + left[k] <= late:
                 return float("inf")
-    return float(free.max())
+    end = float(free.max())
+    return end if end <= limit else float("inf")
 
 
 @njit
@@ -396,6 +404,8 @@ def improve(
             _shift(tables, plan, i, stop, draws[2] // 2 % (workers - 1), by)
         elif i > 1:
             plan.joined[i] = 1 - plan.joined[i]
+        if _same(plan, kept):
+            continue
         allowed = now * (1.0 + heat * (1.0 - step / tries) ** 2)
         end = timeline(tables, scratch, plan, allowed, no_log)
         if end <= allowed:
@@ -413,10 +423,26 @@ def improve(
 @njit
 def _put(target: Any, source: Any) -> None:
     """Overwrite a plan."""
-    target.kind[:] = source.kind
-    target.cut[:] = source.cut
-    target.joined[:] = source.joined
-    target.order[:] = source.order
+    for v in range(source.kind.shape[0]):
+        target.kind[v] = source.kind[v]
+        target.joined[v] = source.joined[v]
+        target.order[v] = source.order[v]
+        for k in range(source.cut.shape[1]):
+            target.cut[v, k] = source.cut[v, k]
+
+
+@njit
+def _same(plan: Any, other: Any) -> bool:
+    """Whether two plans are equal."""
+    for v in range(plan.kind.shape[0]):
+        same = plan.kind[v] == other.kind[v]
+        same &= plan.joined[v] == other.joined[v]
+        same &= plan.order[v] == other.order[v]
+        for k in range(plan.cut.shape[1]):
+            same &= plan.cut[v, k] == other.cut[v, k]
+        if not same:
+            return False
+    return True
 
 
 @njit

@@ -44,12 +44,13 @@ def label_plan(tables: Tables, graph: ModelGraph, *, fused: bool) -> Plan:
 
 @njit
 def _send(
-    e: int, lay: int, u: int, before: int, kind: int, size: float, dims: Any, need_axis: Any,
-    need: Any, cut: Any, rates: Any, message: float, out: Any, into: Any, waits: Any,
+    e: int, lay: int, u: int, before: int, kind: int, size: float, dims: Any, t: int,
+    need_axis: Any, need: Any, cut: Any, rates: Any, message: float, out: Any, into: Any,
+    waits: Any,
 ) -> None:  # fmt: skip
     """Add the seconds that each way is busy with what edge e needs of unit u, and who waits.
 
-    lay, before: layouts of edge and unit, the latter of a kind; size, dims: of the tensor.  Takes
+    lay, before: layouts of edge and unit, the latter of a kind; size: of the edge's tensor t.  Takes
     arrays one by one: of tuples of arrays, numba would count references at every call.
     """
     workers = rates.shape[0]
@@ -70,7 +71,7 @@ def _send(
                     low, high, along = first, last, kind
                     if low >= high:
                         continue
-                amount *= (high - low) / dims[along]
+                amount *= (high - low) / dims[t, along]
             seconds = message + amount / rates[j, k]
             out[j] += seconds
             into[k] += seconds
@@ -103,6 +104,7 @@ def _labels(tables: Any, ends: Any, fallback: int, layout: Any, chosen: Any) -> 
     latest = np.zeros(width)
     fresh = np.zeros(reads.shape[0], np.bool_)  # of edges: the first in its block of its tensor
     seen = np.full(size.shape[0], -1, np.int64)
+    outside = np.zeros((reads.shape[0], 2), np.int64)  # fresh edges from outside, their layouts
     for b in range(steps):
         first = ends[b] + 1
         stop = ends[b + 1] + 1 if b + 1 < steps else valid.shape[0]
@@ -120,6 +122,7 @@ def _labels(tables: Any, ends: Any, fallback: int, layout: Any, chosen: Any) -> 
             lasts[:] = 0.0
             out[:] = 0.0
             into[:] = 0.0
+            edges = 0
             serial, mixed = 0.0, False  # where layouts change inside, all wait for one another
             for v in range(first, stop):
                 own = _actual(valid, v, lay, fallback)
@@ -129,10 +132,13 @@ def _labels(tables: Any, ends: Any, fallback: int, layout: Any, chosen: Any) -> 
                     lasts[k] += max(cost[v, own, k], 0.0)
                 for e in range(start[v], start[v + 1]):
                     t = reads[e]
-                    if fresh[e] and producer[t] >= first:
+                    if fresh[e] and producer[t] < first:
+                        outside[edges, 0], outside[edges, 1] = e, own
+                        edges += 1
+                    elif fresh[e]:
                         before = _actual(valid, producer[t], lay, fallback)
                         _send(
-                            e, own, producer[t], before, kinds[before], size[t], dims[t],
+                            e, own, producer[t], before, kinds[before], size[t], dims, t,
                             need_axis, need, cut, rates, message, out, into, waits,
                         )  # fmt: skip
             inside = out.sum() if shared else max(out.max(), into.max())
@@ -142,17 +148,15 @@ def _labels(tables: Any, ends: Any, fallback: int, layout: Any, chosen: Any) -> 
                 out[:] = 0.0
                 into[:] = 0.0
                 waits[:] = False
-                for v in range(first, stop):
-                    own = _actual(valid, v, lay, fallback)
-                    for e in range(start[v], start[v + 1]):
-                        t = reads[e]
-                        if fresh[e] and producer[t] < first:
-                            before = _actual(valid, producer[t], previous, fallback)
-                            before = before if producer[t] > 0 else 0
-                            _send(
-                                e, own, producer[t], before, kinds[before], size[t], dims[t],
-                                need_axis, need, cut, rates, message, out, into, waits,
-                            )  # fmt: skip
+                for i in range(edges):
+                    e, own = outside[i, 0], outside[i, 1]
+                    t = reads[e]
+                    u = producer[t]
+                    before = _actual(valid, u, previous, fallback) if u > 0 else 0
+                    _send(
+                        e, own, u, before, kinds[before], size[t], dims, t, need_axis, need, cut,
+                        rates, message, out, into, waits,
+                    )  # fmt: skip
                 total = out.sum()
                 for label in range(previous * _KEPT, previous * _KEPT + _KEPT):
                     if ready[label, 0] == np.inf:
@@ -173,8 +177,8 @@ def _labels(tables: Any, ends: Any, fallback: int, layout: Any, chosen: Any) -> 
                         for k in range(workers):
                             if lasts[k] > 0.0:
                                 now[k] = end + serial + inside
-                    _admit(after, parent[b], lay * _KEPT, now, label)
-        _thin_out(after, parent[b], latest)
+                    _admit(after, parent, b, lay * _KEPT, now, label)
+        _thin_out(after, parent, b, latest)
         ready, after = after, ready
     label = 0
     for k in range(_KEPT):
@@ -188,7 +192,42 @@ def _labels(tables: Any, ends: Any, fallback: int, layout: Any, chosen: Any) -> 
 
 
 @njit
-def _thin_out(labels: Any, parent: Any, latest: Any) -> None:
+def _admit(labels: Any, parent: Any, b: int, first: int, now: Any, came: int) -> None:
+    """Keep a label unless one of the same layout is nowhere later; drop what it makes needless.
+
+    Where there are too many, the one whose latest worker is latest goes.
+    """
+    workers = now.shape[0]
+    place, worst, latest = first, -1, 0.0
+    for k in range(workers):
+        latest = max(latest, now[k])
+    for i in range(first, first + _KEPT):
+        if labels[i, 0] == np.inf:
+            break
+        earlier, later, end = True, True, 0.0
+        for k in range(workers):
+            earlier &= labels[i, k] <= now[k]
+            later &= now[k] <= labels[i, k]
+            end = max(end, labels[i, k])
+        if earlier:
+            return
+        if not later:
+            _move(labels, parent, b, i, place)
+            place += 1
+            if end > latest:
+                worst, latest = i, end
+    if place == first + _KEPT:
+        place = worst
+    else:
+        labels[place : first + _KEPT] = np.inf
+    if place >= 0:
+        for k in range(workers):
+            labels[place, k] = now[k]
+        parent[b, place] = came
+
+
+@njit
+def _thin_out(labels: Any, parent: Any, b: int, latest: Any) -> None:
     """Keep the _MOST labels of a position whose latest workers are earliest, by layout.
 
     latest: room for a number per label.
@@ -205,44 +244,14 @@ def _thin_out(labels: Any, parent: Any, latest: Any) -> None:
             for other in range(width):
                 earlier += latest[other] < latest[label]
             if earlier < _MOST and latest[label] < np.inf:
-                for k in range(workers):
-                    labels[place, k] = labels[label, k]
-                parent[place] = parent[label]
+                _move(labels, parent, b, label, place)
                 place += 1
         labels[place : first + _KEPT] = np.inf
 
 
 @njit
-def _admit(labels: Any, parent: Any, first: int, now: Any, came: int) -> None:
-    """Keep a label unless one of the same layout is nowhere later; drop what it makes needless.
-
-    Where there are too many, the one whose latest worker is latest goes.
-    """
-    workers = now.shape[0]
-    count = 0
-    for i in range(first, first + _KEPT):
-        if labels[i, 0] == np.inf:
-            break
-        earlier, later = True, True
-        for k in range(workers):
-            earlier &= labels[i, k] <= now[k]
-            later &= now[k] <= labels[i, k]
-        if earlier:
-            return
-        if not later:
-            labels[first + count] = labels[i]
-            parent[first + count] = parent[i]
-            count += 1
-    place = first + count
-    if count == _KEPT:
-        latest = now.max()
-        place = -1
-        for i in range(first, first + _KEPT):
-            end = labels[i].max()
-            if end > latest:
-                place, latest = i, end
-    else:
-        labels[place : first + _KEPT] = np.inf
-    if place >= 0:
-        labels[place] = now
-        parent[place] = came
+def _move(labels: Any, parent: Any, b: int, label: int, place: int) -> None:
+    """Put a label of position b in another place; by a loop: rows numba compiles slowly."""
+    for k in range(labels.shape[1]):
+        labels[place, k] = labels[label, k]
+    parent[b, place] = parent[b, label]

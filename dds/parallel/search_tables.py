@@ -96,7 +96,8 @@ class Scratch(NamedTuple):
     made: NDArray[np.int64]  # (units, workers, 2) what a worker computes of a unit
     lasts: NDArray[np.float64]  # (units, workers) s of that
     wanted: NDArray[np.bool_]  # (edges, workers) whether it reads anything from outside its run
-    free: NDArray[np.float64]
+    free: NDArray[np.float64]  # (workers,) s from which on a worker is free
+    left: NDArray[np.float64]  # (workers,) s of what it has left to do, overheads aside
     hull: NDArray[np.int64]
     arrival: NDArray[np.float64]
     busy: NDArray[np.float64]
@@ -113,6 +114,7 @@ class Scratch(NamedTuple):
             np.zeros((tables.units, workers, 2), np.int64),
             np.zeros((tables.units, workers)),
             np.zeros((len(tables.reads), workers), np.bool_),
+            np.zeros(workers),
             np.zeros(workers),
             np.zeros((tensors, workers, 3), np.int64),
             np.zeros((tensors, workers)),
