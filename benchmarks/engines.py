@@ -66,7 +66,7 @@ def models(names: list[str], engines: list[Engine], rounds: int) -> dict[str, An
             "difference": apart,
             "refused": refused,
         }
-        progress(f"{name}: {found[name]}")
+        progress(f"{name}: measured")
     return found
 
 
@@ -90,7 +90,7 @@ def mixed(names: list[str], engines: list[Engine], rounds: int) -> dict[str, Any
             calls[" + ".join(one.name for one in pair)] = _chain(loaded, feeds)
         seconds, _ = interleaved(calls, rounds)
         found[name] = {key: 1e3 * statistics.median(s) for key, s in seconds.items()}
-        progress(f"{name}: {found[name]}")
+        progress(f"{name}: measured")
     return found
 
 
@@ -115,7 +115,7 @@ def slices(names: list[str], engines: list[Engine], every: int) -> dict[str, Any
             worst = max((max(r.differences.values(), default=0.0) for r in results), default=0.0)
             right = sum(not result.why for result in results)
             found[name][one.name] = {"slices": len(parts), "right": right, "worst": worst}
-        progress(f"{name}: {found[name]}")
+        progress(f"{name}: measured")
     return found
 
 
@@ -129,7 +129,7 @@ def nodes(engines: list[Engine], every: int) -> dict[str, Any]:
             "refused": len(tally.refused),
             "different": dict(tally.different),
         }
-        progress(f"{one.name}: {found[one.name]}")
+        progress(f"{one.name}: compared")
     return found
 
 

@@ -159,7 +159,8 @@ def machine(*packages: str) -> dict[str, object]:
 def machine_line(found: Mapping[str, Any]) -> str:
     """The machine in a line."""
     versions = ", ".join(f"{k} {v or 'missing'}" for k, v in found["versions"].items())
-    return f"{found['cpu']}, {found['cores']} cores, Python {found['python']}, {versions}"
+    cores = "1 core" if found["cores"] == 1 else f"{found['cores']} cores"
+    return f"{found['cpu']}, {cores}, Python {found['python']}, {versions}"
 
 
 def count(text: str) -> int:
