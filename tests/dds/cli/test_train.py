@@ -1,14 +1,12 @@
+import contextlib
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dds.cli.main import main
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("trained")
 
 
 def train(folder: Path, *more: str) -> int:
@@ -16,29 +14,46 @@ def train(folder: Path, *more: str) -> int:
     return main(["train-predictor", *flags, "--budget", "60", *more])
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trained")
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path) -> dict[str, Any]:
+    """What training said, as JSON; the predictor is in `folder`."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        assert train(folder, "--json") == 0
+    return dict(json.loads(said.getvalue()))
+
+
 def test_training_tells_its_errors_and_measures_once(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, trained: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train(folder, "--json") == 0
-    first = json.loads(capsys.readouterr().out)
-    assert train(folder, "--json") == 0
-    assert json.loads(capsys.readouterr().out) == first
-    assert first["models"] == 4
-    assert first["held_out_models"] == 1
-    assert first["held_out"][-1]["family"] == "all"
-    assert len(list((folder / "cache").rglob("*.json"))) == 4
+    assert trained["models"] == 4
+    assert trained["held_out_models"] == 1
+    assert trained["held_out"][-1]["family"] == "all"
+    predictor = contents(folder / "out")
+    measured = contents(folder / "cache")
+    assert len([path for path in measured if path.suffix == ".json"]) == 4
     assert train(folder) == 0
+    assert contents(folder / "cache") == measured
+    assert contents(folder / "out") == predictor
     printed = capsys.readouterr()
     assert printed.out.split()[:3] == ["operators", "held", "out"]
     assert "trained on 3 models, judged on 1 others" in printed.out
     assert printed.err == ""
 
 
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Every file below a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_prediction_names_operators_that_run_as_one(
-    folder: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, trained: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train(folder) == 0
-    capsys.readouterr()
     flags = ["predict", "zoo:squeezenet", "--predictor", str(folder / "out")]
     assert main([*flags, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

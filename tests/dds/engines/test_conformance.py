@@ -33,6 +33,7 @@ LEAST_RIGHT = {"openvino": 28, "torch": 25}
 MOST_DIFFERENT = {"openvino": 2, "torch": 0}
 
 
+@pytest.mark.usefixtures("generated")
 @pytest.mark.parametrize("name", [name for name in INSTALLED if name != "onnxruntime"])
 def test_models_that_onnx_is_tested_with(name: str) -> None:
     found = node_models(engine(name), every=EVERY[name])

@@ -86,7 +86,8 @@ def test_three_parts_of_drawn_models_equal_the_whole(run, model, seed):
     assert_equal(together(run, parts, feeds), whole)
 
 
-@pytest.mark.parametrize("name", zoo.NAMES)
+#: The other two have the same operators as alexnet with far more weights.
+@pytest.mark.parametrize("name", sorted({*zoo.NAMES} - {"vgg19", "zfnet512"}))
 def test_three_parts_of_real_models_equal_the_whole(name, cuts, run):
     model = zoo.build(name)
     graph = load_model(model)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import helper
+from onnx.backend.test.case.test_case import TestCase
 
 from dds.errors import InternalError, InvalidInput
 from dds.model import load_model, zoo
@@ -214,7 +215,8 @@ def matched(data: bytes, graph: ModelGraph, runtime: Runtime, folder: Path):
 
 
 #: What optimisation "all" makes of each model, by kind; counted by hand in ResNet-50, whose 16
-#: residual blocks end in a convolution that takes in the sum.
+#: residual blocks end in a convolution that takes in the sum.  VGG-19 is AlexNet with many more
+#: weights.
 FUSED = {
     "alexnet": {"Conv+Relu": 5, "Gemm+Relu": 1, "Dropout+Gemm+Relu": 1, "Dropout+Gemm": 1},
     "densenet121": {"Conv+BatchNormalization+Mul+Add+Relu": 59},
@@ -227,7 +229,6 @@ FUSED = {
     },
     "shufflenet": {"Conv+BatchNormalization+Relu": 17, "Conv+BatchNormalization": 32},
     "squeezenet": {"Conv+Relu": 25, "Dropout+Conv+Relu": 1},
-    "vgg19": {"Conv+Relu": 16, "Gemm+Relu": 1, "Dropout+Gemm+Relu": 1, "Dropout+Gemm": 1},
     "zfnet512": {"Conv+Relu": 5, "Gemm+Relu": 2},
 }
 
@@ -244,24 +245,13 @@ def test_every_kernel_of_a_real_model_finds_its_group(name: str, tmp_path: Path)
     assert seconds.shape == (2, len(found.fusion.groups))
 
 
-@pytest.fixture(scope="module")
-def cases() -> list[bytes]:
-    """Every generated model of two nodes or more that onnx itself is tested with."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # some of them overflow on purpose
-        from onnx.backend.test.loader import load_model_tests
-
-        found = load_model_tests(kind="node")
-    models = [case.model for case in found if len(case.model.graph.node) >= 2]
-    return [model.SerializeToString() for model in models]
-
-
 @pytest.mark.parametrize("optimisation", OPTIMISATIONS)
 def test_kernels_of_the_generated_models_find_their_groups(
-    optimisation: str, cases: list[bytes], tmp_path: Path
+    optimisation: str, distinct: Callable[[int], list[TestCase]], tmp_path: Path
 ) -> None:
     measured = groups = operators = 0
-    for data in cases:
+    for case in distinct(2):
+        data = case.model.SerializeToString()
         try:
             graph = load_model(data)
             found, _ = matched(data, graph, Runtime(1, optimisation), tmp_path)
@@ -272,7 +262,7 @@ def test_kernels_of_the_generated_models_find_their_groups(
         measured += 1
         groups += len(found.fusion.groups)
         operators += len(graph.operators)
-    assert measured >= 300
+    assert measured >= 110
     # Without optimisation only the casts around half precision, which some lack kernels for, join.
     share = groups / operators
-    assert share > 0.99 if optimisation == "none" else 0.5 < share < 0.9
+    assert share > 0.98 if optimisation == "none" else 0.5 < share < 0.9
