@@ -9,7 +9,7 @@ import stat
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from typing import TYPE_CHECKING
 
 from clients.flags import build_parser, read_config
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(given)
     try:
         config = read_config(args)
-        with Report(args.json) as report:
+        with closing(Report(args.json)) as report:
             asyncio.run(_play(config, args.server, args.cloud, report, args.step))
     except DdsError as error:
         print(f"mec-client: {error}", file=sys.stderr)

@@ -6,10 +6,8 @@ import argparse
 import asyncio
 import json
 import platform
-import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from clients.flags import read_flag
@@ -89,30 +87,19 @@ async def _help(config: HelperConfig, as_json: bool) -> None:
     """Help until SIGINT or SIGTERM."""
     from clients.helper_handlers import HelperHandlers
     from clients.helper_rpc import HelperServer, Peers
+    from dds.wire.serving import stop_signal, until_stopped
 
     peers = Peers()
     handlers = HelperHandlers(config, peers.post)
     server = HelperServer(handlers)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = stop_signal()
     address = await server.start()
     event = {"event": "listening", "address": address, "engine": config.engine}
     line = f"mec-client helps at {address} with {config.engine}"
     print(json.dumps(event) if as_json else line, flush=True)
-    timers = asyncio.create_task(handlers.keep_time())
-    stopped = asyncio.create_task(stop.wait())
     try:
-        # The timers end only by failing; a helper without them must not go on.
-        done, _ = await asyncio.wait({timers, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        if timers in done:
-            timers.result()
+        await until_stopped(stop, handlers.keep_time())
     finally:
-        for task in (timers, stopped):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
         await server.stop(_GRACE)
         await peers.close()
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dds.engines import Engine, Executable, TensorSpec, checked
+from dds.engines import Engine, Executable, checked
+from dds.engines.engine import Wrapped
 from dds.engines.on_onnxruntime import OnnxRuntime
 from dds.profile.runtime import Clock, Runtime, clock_of
 
@@ -80,29 +81,14 @@ class PacedEngine:
 
 
 @dataclass(frozen=True)
-class _Paced:
+class _Paced(Wrapped):
     """A loaded model that keeps a pace."""
 
-    executable: Executable
     pace: Pace
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """See :class:`dds.engines.Executable`."""
-        return self.executable.inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """See :class:`dds.engines.Executable`."""
-        return self.executable.outputs
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """See :class:`dds.engines.Executable`."""
         return self.pace.run(self.executable, feeds)
-
-    def close(self) -> None:
-        """See :class:`dds.engines.Executable`."""
-        self.executable.close()
 
 
 @dataclass(frozen=True)

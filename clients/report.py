@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from dds.units import format_bytes, format_seconds
 
@@ -17,7 +16,7 @@ class Report:
     """Prints events: as JSON, one per line, or for people.
 
     What people wait for, an event ``preparing``, is told them only on a terminal, on its standard
-    error, in a line that goes when something else happens.  Use it in a ``with`` statement.
+    error, in a line that goes when something else happens, or with :meth:`close`.
     """
 
     def __init__(self, as_json: bool) -> None:
@@ -40,13 +39,8 @@ class Report:
             self._terminal.write(f"\r\033[K{what and what + ' ...'}")
             self._terminal.flush()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    def close(self) -> None:
+        """Leave nothing of it on the terminal."""
         self._wait_for("")
 
 

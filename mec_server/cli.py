@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -207,6 +206,7 @@ async def _look_for(upstream: Upstream | None, address: str | None, as_json: boo
 async def _serve(config: ServerConfig, as_json: bool) -> None:
     """Serve until SIGINT or SIGTERM."""
     from dds import __version__
+    from dds.wire.serving import stop_signal, until_stopped
     from mec_server.handlers import Handlers
     from mec_server.rpc import RpcServer
     from mec_server.upstream import Upstream
@@ -218,24 +218,12 @@ async def _serve(config: ServerConfig, as_json: bool) -> None:
             connections.push_async_callback(upstream.close)
         handlers = Handlers(config, upstream)
         server = RpcServer(handlers, upstream, version=__version__)
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+        stop = stop_signal()
         _say_listening(await server.start(), config.upstream, as_json)
-        looking = asyncio.create_task(_look_for(upstream, config.upstream, as_json))
-        timers = asyncio.create_task(handlers.keep_time())
-        stopped = asyncio.create_task(stop.wait())
+        looking = _look_for(upstream, config.upstream, as_json)
         try:
-            # The timers end only by failing; a server without them must not go on.
-            done, _ = await asyncio.wait({timers, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if timers in done:
-                timers.result()
+            await until_stopped(stop, handlers.keep_time(), looking)
         finally:
-            for task in (looking, timers, stopped):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
             await server.stop(_GRACE)
 
 

@@ -96,9 +96,11 @@ LAYERS = (
 RIM = {"cli", "demo", "engines", "execution", "profile", "__main__.py"}
 
 #: What else a file may import, and why: the online market starts no threads, but those of its
-#: users may share one, so its writers take turns; a suite for engines has threads share a model.
+#: users may share one, so its writers take turns; a suite for engines has threads share a model;
+#: servers and helpers run until the same signals.
 EXCUSED = {
     "online/market.py": {"threading", "threading.Lock"},
+    "wire/serving.py": {"asyncio", "signal"},
     "testing/engines.py": {"concurrent.futures", "concurrent.futures.ThreadPoolExecutor"},
 }
 

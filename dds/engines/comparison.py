@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dds.engines.engine import Array, Engine, Executable, TensorSpec
+from dds.engines.engine import Array, Engine, TensorSpec, Wrapped
 from dds.engines.on_onnxruntime import OnnxRuntime
 from dds.errors import InvalidInput
 from dds.profile.runtime import random_tensor
@@ -97,7 +97,7 @@ def random_feeds(inputs: Sequence[TensorSpec], rng: np.random.Generator) -> dict
 
 
 @dataclass(frozen=True)
-class Checked:
+class Checked(Wrapped):
     """An executable whose outputs were compared with onnxruntime's.
 
     engine: the name of the engine that it runs on; why: empty, or in one line why that is
@@ -105,28 +105,9 @@ class Checked:
     :func:`difference`; empty if it refused the model.
     """
 
-    executable: Executable
     engine: str
     why: str
     differences: Mapping[str, float]
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """See :class:`~dds.engines.engine.Executable`."""
-        return self.executable.inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """See :class:`~dds.engines.engine.Executable`."""
-        return self.executable.outputs
-
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """See :class:`~dds.engines.engine.Executable`."""
-        return self.executable.run(feeds)
-
-    def close(self) -> None:
-        """See :class:`~dds.engines.engine.Executable`."""
-        self.executable.close()
 
 
 def checked(

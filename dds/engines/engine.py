@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dds.errors import InvalidInput
 from dds.profile.runtime import DEFAULT_RUNTIME, Runtime
 
-__all__ = ["ENGINES", "Engine", "Executable", "TensorSpec", "check_feeds", "engine"]
+__all__ = ["ENGINES", "Engine", "Executable", "TensorSpec", "Wrapped", "check_feeds", "engine"]
 
 Array = NDArray[Any]
 
@@ -70,6 +70,31 @@ class Executable(Protocol):
     def close(self) -> None:
         """Let its memory go; again does nothing.  Not while it runs."""
         ...
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """An executable that is another one, but for what a subclass adds."""
+
+    executable: Executable
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """See :class:`Executable`."""
+        return self.executable.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """See :class:`Executable`."""
+        return self.executable.outputs
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """See :class:`Executable`."""
+        return self.executable.run(feeds)
+
+    def close(self) -> None:
+        """See :class:`Executable`."""
+        self.executable.close()
 
 
 class Engine(Protocol):

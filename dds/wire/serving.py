@@ -1,8 +1,11 @@
-"""What every gRPC server here does the same way: its address, errors to statuses, uploads."""
+"""What every gRPC server here does the same way: address, end, errors to statuses, uploads."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -13,7 +16,7 @@ from dds.session.upload import ModelHeader, ModelReceipt
 from dds.wire import codec, market_pb2, tensors
 from dds.wire.profiles import pushback_to_trailers
 
-__all__ = ["answer", "bind", "refuse", "take_model"]
+__all__ = ["answer", "bind", "refuse", "stop_signal", "take_model", "until_stopped"]
 
 #: Characters of a status's details: they travel as metadata, of which clients take 8 KiB, and a
 #: character takes up to 12 bytes there.
@@ -51,6 +54,35 @@ def bind(server: grpc.aio.Server, listen: str) -> str:
     except RuntimeError as error:
         raise InvalidInput(f"cannot listen on {listen}: in use, or no address here") from error
     return f"{listen.rpartition(':')[0]}:{port}"
+
+
+def stop_signal() -> asyncio.Event:
+    """What SIGINT and SIGTERM set from now on."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def until_stopped(
+    stop: asyncio.Event, timers: Coroutine[Any, Any, None], *beside: Coroutine[Any, Any, None]
+) -> None:
+    """Keep time, and do other work beside it, until `stop` is set.
+
+    Raises what `timers` raises, at once: they end only by failing, and a server without them must
+    not go on.
+    """
+    stopped, *working = (asyncio.create_task(each) for each in (stop.wait(), timers, *beside))
+    try:
+        done, _ = await asyncio.wait({stopped, working[0]}, return_when=asyncio.FIRST_COMPLETED)
+        if working[0] in done:
+            working[0].result()
+    finally:
+        for task in (stopped, *working):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
 
 async def take_model(

@@ -2,6 +2,7 @@
 
 import io
 import json
+from contextlib import closing
 
 import pytest
 
@@ -18,12 +19,18 @@ class Terminal(io.StringIO):
         return True
 
 
+def watched(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """From now on; in a fixture it would not last until the test."""
+    made = Terminal()
+    monkeypatch.setattr("sys.stderr", made)
+    return made
+
+
 def test_on_a_terminal_what_is_waited_for_stands_until_something_happens(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
-    with Report(as_json=False) as report:
+    terminal = watched(monkeypatch)
+    with closing(Report(as_json=False)) as report:
         for event in (WAITING, HELPERS, WAITING, WAITING, {"event": "slices measured"}, WAITING):
             report.emit(event)
     *shown, last = terminal.getvalue().split("\r\033[K")[1:]
@@ -34,11 +41,10 @@ def test_on_a_terminal_what_is_waited_for_stands_until_something_happens(
 
 
 def test_what_is_waited_for_is_gone_when_a_run_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
+    terminal = watched(monkeypatch)
 
     def fails() -> None:
-        with Report(as_json=False) as report:
+        with closing(Report(as_json=False)) as report:
             report.emit(WAITING)
             raise ValueError("x")
 
@@ -53,7 +59,7 @@ def test_whoever_reads_it_later_is_told_nothing_of_waiting(
 ) -> None:
     if closed:
         monkeypatch.setattr("sys.stderr", None)
-    with Report(as_json=False) as report:
+    with closing(Report(as_json=False)) as report:
         report.emit(WAITING)
     assert capsys.readouterr() == ("", "")
 
@@ -61,9 +67,8 @@ def test_whoever_reads_it_later_is_told_nothing_of_waiting(
 def test_as_json_waiting_is_an_event(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
-    with Report(as_json=True) as report:
+    terminal = watched(monkeypatch)
+    with closing(Report(as_json=True)) as report:
         report.emit(WAITING)
         report.emit(HELPERS)
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [WAITING, HELPERS]
@@ -71,7 +76,7 @@ def test_as_json_waiting_is_an_event(
 
 
 def test_doubts_are_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
-    with Report(as_json=False) as report:
+    with closing(Report(as_json=False)) as report:
         report.emit({"event": "doubtful", "inferences": 7})
     told = "  the helpers' answers have turned wrong: the last 7 inferences may be wrong\n"
     assert capsys.readouterr().out == told
