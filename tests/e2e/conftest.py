@@ -105,14 +105,20 @@ def serve(start: Callable[..., Talker]) -> Callable[..., tuple[Talker, str]]:
     return begin
 
 
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Profiles, each measured once; only the exact plan of a client depends on them."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def join(start: Callable[..., Talker], tmp_path: Path) -> Callable[..., Talker]:
+def join(start: Callable[..., Talker], cache: Path) -> Callable[..., Talker]:
     """Start a mec-client."""
 
     def begin(address: str, name: str, model: str, *flags: str) -> Talker:
         fixed = ("--json", "--server", address, "--name", name, "--model", model)
         link = ("--uplink", "18.88", "--downlink", "50", "--rtt", "8ms")
-        return start("clients", *fixed, *link, "--cache", str(tmp_path), *flags)
+        return start("clients", *fixed, *link, "--cache", str(cache), *flags)
 
     return begin
 

@@ -298,12 +298,6 @@ def helpers(start: Callable[..., Any]) -> Callable[..., list[Any]]:
     return begin
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Profiles, measured once."""
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
 def device(start: Callable[..., Any], cache: Path) -> Callable[..., Any]:
     """Start a device that has helpers and no server."""

@@ -66,14 +66,14 @@ def tiers(serve: Callable[..., Any]) -> Callable[..., tuple[str, str]]:
 
 
 @pytest.fixture
-def play(start: Callable[..., Any], model: str, tmp_path: Path) -> Callable[..., Any]:
+def play(start: Callable[..., Any], model: str, cache: Path) -> Callable[..., Any]:
     """Start a client that may use all three."""
 
     def begin(edge: str, *flags: str) -> Any:
         return start(
             *("clients", "--json", "--server", edge, "--name", "cam", "--model", model),
             *("--device-slowdown", DEVICE, "--value-of-time", "10", "--max-share", "1", *EXACT),
-            *("--rtt", "4ms", "--tiers", "--cloud-share", "1", "--cache", str(tmp_path), *flags),
+            *("--rtt", "4ms", "--tiers", "--cloud-share", "1", "--cache", str(cache), *flags),
         )
 
     return begin
@@ -179,7 +179,7 @@ def test_a_link_that_drops_changes_the_cut_and_no_inference_fails(
 
 
 def test_two_tiers_follow_a_trace_as_well(
-    serve: Any, start: Any, model: str, tmp_path: Path
+    serve: Any, start: Any, model: str, cache: Path, tmp_path: Path
 ) -> None:
     flat = ("--tariff", "flat", "--price", "0.01", "--capacity", "8", *EXACT)
     _, address = serve(*flat)
@@ -188,7 +188,7 @@ def test_two_tiers_follow_a_trace_as_well(
     told = start(
         *("clients", "--json", "--server", address, "--model", model, "--device-slowdown", DEVICE),
         *("--value-of-time", "10", "--max-share", "1", "--trace", str(trace), *FAR_AWAY),
-        *("--inferences", str(MANY), "--one-game", "--cache", str(tmp_path), *EXACT),
+        *("--inferences", str(MANY), "--one-game", "--cache", str(cache), *EXACT),
     ).until("done")
     kept = [e["after"]["operators_on_device"] for e in told if e["event"] == "recut"]
     assert kept[0] >= 4
