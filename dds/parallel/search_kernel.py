@@ -43,6 +43,7 @@ def _read(tables: Any, scratch: Any, v: int, k: int, kind: int, head: int) -> bo
             whole = tables.until_there[base + above, k] - tables.before[base + below, k]
             whole = max(whole, 0.0) + tables.thin[v, kind - 1, k]
     scratch.lasts[v, k] = whole
+    scratch.left[k] += whole
     for e in range(tables.start[v], tables.start[v + 1]):
         axis, first, stop = ALL, 0, 0
         if kind > 0 and tables.edge_axis[e, kind - 1] >= 0:
@@ -84,6 +85,7 @@ def _regions(tables: Any, scratch: Any, plan: Any) -> bool:
     hull[:, :, 0] = NONE
     made[:] = -1
     scratch.lasts[:] = 0.0
+    scratch.left[:] = 0.0
     scratch.wanted[:] = False
     head = end = units
     for v in range(units - 1, -1, -1):
@@ -208,8 +210,6 @@ def timeline(tables: Any, scratch: Any, plan: Any, limit: float, log: Any) -> fl
     lasts, wanted, hull = scratch.lasts, scratch.wanted, scratch.hull
     busy, used, left = scratch.busy, scratch.used, scratch.left
     late = limit * (1.0 + _ROUNDING)
-    for k in range(rates.shape[0]):
-        left[k] = lasts[:, k].sum()
     free[:] = 0.0
     arrival[:] = -1.0
     finish[:] = -1.0

@@ -50,7 +50,7 @@ def _send(
 ) -> None:  # fmt: skip
     """Add the seconds that each way is busy with what edge e needs of unit u, and who waits.
 
-    lay, before: layouts of edge and unit, the latter of a kind; size: of the edge's tensor t.  Takes
+    lay, before: layouts of edge and unit, the latter of a kind; size: of the tensor t.  Takes
     arrays one by one: of tuples of arrays, numba would count references at every call.
     """
     workers = rates.shape[0]
