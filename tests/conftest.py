@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-settings.register_profile("dds", deadline=None, derandomize=True)
+settings.register_profile("dds", max_examples=60, deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("dds")
 

@@ -46,7 +46,7 @@ def test_a_change_during_the_rest_is_looked_at_afterwards() -> None:
     assert due == [13, 21]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.floats(0.97, 1.03), max_size=60))
 def test_noise_asks_for_nothing(ratios: list[float]) -> None:
     assert watched(ratios)[1] == []

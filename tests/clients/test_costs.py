@@ -34,7 +34,7 @@ def costs(draw: st.DrawFn) -> Costs:
     return Costs(graph, fusion, draw(seconds), draw(seconds), draw(sane_links))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=90)
 @given(costs(), st.floats(0.01, 10.0))
 def test_pieces_are_cuts_of_the_model_and_cost_what_they_say(found: Costs, share: float) -> None:
     for piece in found.frontier().pieces:
@@ -47,7 +47,7 @@ def test_pieces_are_cuts_of_the_model_and_cost_what_they_say(found: Costs, share
     assert found.times(nothing.cut, share).total == pytest.approx(nothing.latency(share))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(costs())
 def test_without_fusion_it_is_the_librarys_frontier(found: Costs) -> None:
     plain = Costs(found.graph, Fusion.none(found.graph), found.device, found.server, found.link)

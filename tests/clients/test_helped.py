@@ -44,7 +44,7 @@ def latency(helped: HelpedTiers, k: int, link: Link, share: float) -> float:
     return cut.local_time + moved + work / share
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(links, shares)
 def test_times_and_the_best_placement_are_those_of_the_formula(
     helped: HelpedTiers, link: Link, share: float

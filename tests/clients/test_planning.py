@@ -47,7 +47,7 @@ def least(planner: TwoTiers, share: float, link: Link, learned: Correction) -> f
     return min(learned.corrected(at_link.times(cut, share)).total for cut in found)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=90)
 @given(planners(), shares, links, corrections())
 def test_the_best_cut_for_any_link_is_among_the_hulls(
     planner: TwoTiers, share: float, link: Link, learned: Correction
@@ -59,7 +59,7 @@ def test_the_best_cut_for_any_link_is_among_the_hulls(
     assert planner.rent(found) == 0.0
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(planners(), shares, links, corrections())
 def test_options_are_worth_what_their_placements_take(
     planner: TwoTiers, share: float, link: Link, learned: Correction

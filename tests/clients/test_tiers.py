@@ -59,7 +59,7 @@ def worth(
     return learned.corrected(times).total + planner.rent(placement)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=90)
 @given(planners(), shares, links, corrections())
 def test_the_best_plan_after_anything_learned(
     planner: ThreeTiers, share: float, link: Link, learned: Correction
@@ -69,7 +69,7 @@ def test_the_best_plan_after_anything_learned(
     assert worth(planner, found, share, link, learned) == pytest.approx(least, rel=1e-9)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(planners(), links, corrections())
 def test_without_a_share_the_edge_stays_idle(
     planner: ThreeTiers, link: Link, learned: Correction
@@ -80,7 +80,7 @@ def test_without_a_share_the_edge_stays_idle(
     assert worth(planner, found, 0.0, link, learned) == pytest.approx(least, rel=1e-9)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(planners(), shares, links, corrections())
 def test_options_are_worth_what_their_placements_take(
     planner: ThreeTiers, share: float, link: Link, learned: Correction
@@ -93,7 +93,7 @@ def test_options_are_worth_what_their_placements_take(
     assert options.frontier.latency(share) == pytest.approx(least, rel=1e-9)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(planners(), shares, links, corrections())
 def test_cloud_only_goes_there_by_the_better_way(
     planner: ThreeTiers, share: float, link: Link, learned: Correction

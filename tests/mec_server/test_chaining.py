@@ -23,7 +23,7 @@ def wrong(own: Boundary, following: Boundary, sent: set[str], wanted: set[str]) 
     )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=300)
 @given(boundaries, boundaries, names, names)
 def test_every_tensor_comes_from_where_it_is_made(
     own: Boundary, following: Boundary, sent: tuple[str, ...], wanted: tuple[str, ...]

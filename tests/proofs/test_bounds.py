@@ -96,7 +96,7 @@ def test_a_fixed_price_claim_holds_iff_the_grid_says_so(
         assert min(costs) < level
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_a_tariff_claim_is_never_shown_wrongly(games: ModuleType, data: st.DataObject) -> None:
     """Whatever the witness, and tight for the right one."""

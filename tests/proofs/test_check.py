@@ -119,7 +119,7 @@ HOSTILE = (
 )  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.data())
 def test_any_value_anywhere_is_judged_without_a_traceback(
     games: ModuleType, data: st.DataObject

@@ -185,7 +185,7 @@ def test_a_large_regret_is_true_but_worthless(games: ModuleType) -> None:
     assert check(document, tolerance=Fraction(1)).verified
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_accepted_means_no_deviation_gains_more_than_the_regret(
     games: ModuleType, data: st.DataObject

@@ -82,7 +82,7 @@ def points_of(found):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_no_cut_there_is_costs_less_at_any_weights(engine):
-    @settings(deadline=None, max_examples=120)
+    @settings(deadline=None, max_examples=70)
     @given(instances(), BOXES, BOXES)
     def check(instance, uplinks, downlinks):
         found = hull(*instance, uplinks=uplinks, downlinks=downlinks, engine=engine)

@@ -53,7 +53,7 @@ def network(excess, arcs):
     return flow
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=240)
 @given(networks())
 def test_push_relabel_finds_the_largest_minimum_cut(drawn):
     excess, arcs = drawn

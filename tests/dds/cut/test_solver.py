@@ -58,7 +58,7 @@ def random_instance(seed, operators):
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_frontier_is_exact_on_any_graph(engine):
-    @settings(deadline=None, max_examples=150)
+    @settings(deadline=None, max_examples=90)
     @given(instances())
     def check(instance):
         assert_frontier(*instance, frontier(*instance, engine=engine))
@@ -96,7 +96,7 @@ def test_engines_agree(instance):
     assert len({repr(frontier(*instance, engine=engine)) for engine in ENGINES}) == 1
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(instances(), st.sampled_from([1e-6, 0.1, 1.0, 7.0, 1e6, math.inf]))
 def test_min_cut_is_the_frontier_at_that_share(instance, share):
     piece = min_cut(*instance, share)

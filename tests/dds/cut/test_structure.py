@@ -51,7 +51,7 @@ def test_reduction_keeps_exactly_what_is_not_implied(graph):
         assert len({block[c] for c in readers[t]}) <= 1
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(graphs(max_operators=12))
 def test_bytes_that_pass(graph):
     sizes = [tensor.bytes for tensor in graph.tensors]

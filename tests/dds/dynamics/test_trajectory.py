@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dds.dynamics.trajectory import Seen, follow, read_rounds
 from dds.errors import InvalidInput
 
-quick = settings(deadline=None, derandomize=True, max_examples=200)
+quick = settings(deadline=None, derandomize=True, max_examples=120)
 
 Floats = NDArray[np.float64]
 

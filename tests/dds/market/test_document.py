@@ -17,7 +17,7 @@ from dds.errors import Infeasible, InvalidInput
 from dds.market.document import Instance, read_market, report, solve
 from dds.testing import markets
 
-quick = settings(deadline=None, derandomize=True, max_examples=100)
+quick = settings(deadline=None, derandomize=True, max_examples=60)
 
 MARKET: dict[str, Any] = {
     "concept": "nash",
@@ -125,7 +125,7 @@ def assert_answered(data: bytes) -> None:
         assert len(said) < 300
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(deadline=None, derandomize=True, max_examples=180)
 @given(st.sampled_from(places(MARKET)), junk)
 def test_any_value_anywhere_is_an_answer_or_one_line(place: tuple[Any, ...], value: Any) -> None:
     assert_answered(text(replaced(MARKET, place, value)))

@@ -51,7 +51,7 @@ def test_nobody_gains_by_moving_alone(market: Instance) -> None:
 # --- every profile of small games ---------------------------------------------------------------
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(deadline=None, derandomize=True, max_examples=90)
 @given(small_markets(concept="nash").filter(lambda m: not isinstance(m.tariff, Clearing)))
 def test_nash_finds_one_of_the_pure_equilibria_that_enumeration_finds(market: Instance) -> None:
     assert market.quantum is not None
@@ -62,7 +62,7 @@ def test_nash_finds_one_of_the_pure_equilibria_that_enumeration_finds(market: In
     assert found.max_regret == 0.0
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(deadline=None, derandomize=True, max_examples=90)
 @given(small_markets())
 def test_price_takers_share_what_clears_the_market(market: Instance) -> None:
     """Everybody's share is best at the price, and nothing more could be sold there.

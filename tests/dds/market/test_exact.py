@@ -12,7 +12,7 @@ from dds.market.table import ClientTable
 from dds.market.tariff import Barrier, Linear, Power
 from dds.testing import costs_in_quanta, small_markets
 
-quick = settings(deadline=None, derandomize=True, max_examples=100)
+quick = settings(deadline=None, derandomize=True, max_examples=60)
 
 UNIT = Fraction(1, 10)
 TARIFFS = st.sampled_from([Linear(0.1, 0.2), Power(0.0, 0.5, 3), Barrier(0.1, 10.0)])

@@ -16,7 +16,7 @@ from dds.market.filling import Filling, Levels, filled
 Floats = NDArray[np.float64]
 Problem = tuple[Floats, Floats, Floats, float]
 
-quick = settings(deadline=None, derandomize=True, max_examples=150)
+quick = settings(deadline=None, derandomize=True, max_examples=90)
 SIZES = st.sampled_from([1.0, 0.5, 2.0]) | st.floats(1e-6, 1e6)
 
 

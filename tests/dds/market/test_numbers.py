@@ -23,7 +23,7 @@ from dds.market.numbers import (
     to_shares,
 )
 
-quick = settings(deadline=None, derandomize=True, max_examples=120)
+quick = settings(deadline=None, derandomize=True, max_examples=70)
 
 positive = st.floats(1e-60, 1e60)
 quantums = st.sampled_from([Fraction(1, 1000), Fraction(1, 3), Fraction(7, 10), Fraction(5)])

@@ -78,7 +78,7 @@ def test_best_response_costs_no_more_than_any_share(
         assert bid.share == 0.0
 
 
-@settings(deadline=None, derandomize=True, max_examples=120)
+@settings(deadline=None, derandomize=True, max_examples=70)
 @given(small_markets(max_clients=1), st.integers(0, 6))
 def test_best_response_in_quanta_is_the_best_of_all_multiples(market, held: int) -> None:
     """Exactly, with ties to the smaller share and then to the smaller piece."""
@@ -127,7 +127,7 @@ def test_respond_costs_no_more_than_any_share(
     assert math.isclose(bid.cost, float(own), rel_tol=1e-12)
 
 
-@settings(deadline=None, derandomize=True, max_examples=120)
+@settings(deadline=None, derandomize=True, max_examples=70)
 @given(small_markets(max_clients=1), st.sampled_from([0.0, 0.1, 1.0, 8.0]), st.data())
 def test_respond_in_quanta_is_the_best_of_all_multiples(
     market, price: float, data: st.DataObject

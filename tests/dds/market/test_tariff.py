@@ -17,7 +17,7 @@ from dds.market.tariff_base import Tariff
 from dds.market.tariff_json import TARIFFS
 from dds.testing import tariffs
 
-quick = settings(deadline=None, derandomize=True, max_examples=100)
+quick = settings(deadline=None, derandomize=True, max_examples=60)
 
 
 def formula(tariff: Tariff, load: Fraction) -> Fraction:

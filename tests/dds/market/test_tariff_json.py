@@ -16,7 +16,7 @@ from dds.market.tariff_json import tariff_from_json
 from dds.testing import tariffs
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(deadline=None, derandomize=True, max_examples=60)
 @given(tariffs())
 def test_a_tariff_is_what_its_json_says(tariff: Tariff) -> None:
     text = json.dumps(tariff.to_json(), allow_nan=False)

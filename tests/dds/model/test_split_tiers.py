@@ -70,7 +70,7 @@ def assert_equal(answers, whole):
         np.testing.assert_array_equal(answers[name], array)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=90, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(small_models(), st.integers(0, 2**32))
 def test_three_parts_of_drawn_models_equal_the_whole(run, model, seed):
     try:

@@ -118,7 +118,7 @@ def play(market, history, after_clear):
 
 
 @given(histories(), tariffs())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_history_ends_where_a_fresh_solve_does(history, tariff):
     market = Market(tariff)
     play(market, history, lambda members: assert_same_as_fresh(market, members, competitive))

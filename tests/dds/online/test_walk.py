@@ -23,7 +23,7 @@ def cost(client, share, price):
 
 
 @given(clients(name="", max_pieces=6), st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=20))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_the_walk_answers_every_price_as_well_as_a_dense_search_can(client, prices):
     bids = bids_of(ClientTable.of([client]))
     can_stay = any(piece.server_work == 0.0 for piece in client.frontier.pieces)
@@ -39,7 +39,7 @@ def test_the_walk_answers_every_price_as_well_as_a_dense_search_can(client, pric
 
 
 @given(clients(name="", max_pieces=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_events_form_a_chain_of_falling_demand(client):
     events = walk(bids_of(ClientTable.of([client])), 0, 1)
     assert np.all(np.diff(events.at) > 0.0)

@@ -22,8 +22,11 @@ def close(one: np.ndarray, other: np.ndarray) -> None:
     np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * largest)
 
 
-#: The other two have the same operators with far more weights.
-@pytest.mark.parametrize("name", sorted({*zoo.NAMES} - {"vgg19", "zfnet512"}))
+#: The others have far more weights and are normalised alike: alexnet and zfnet512 as inception_v1,
+#: resnet50 as shufflenet, and vgg19 as squeezenet, which is normal already.
+@pytest.mark.parametrize(
+    "name", ["densenet121", "inception_v1", "inception_v2", "shufflenet", "squeezenet"]
+)
 def test_the_zoo_computes_the_same_at_every_boundary(name, run, every_tensor, picture) -> None:
     data = zoo.build(name)
     graph = load_model(data)
@@ -164,3 +167,16 @@ def test_a_batch_norm_with_parameters_that_vary_stays(run) -> None:
     assert kinds == ["ReduceMean", "Conv", NORM]
     feeds = {"x": np.random.default_rng(3).normal(size=(1, 3, 4, 4)).astype(np.float32)}
     np.testing.assert_array_equal(run(made, feeds)["y"], run(data, feeds)["y"])
+
+
+def test_open_shapes_are_fixed_wherever_they_stand(run) -> None:
+    nodes = chain("Conv w c", f"{NORM} g b m v", "Relu")
+    data = model_of(nodes, PARTS, (None, 3, 6, 6))
+    shapes = {"x": (2, 3, 6, 6)}
+    made = normalise(data, shapes=shapes)
+    assert load_model(made).tensors == load_model(made, shapes=shapes).tensors
+    graph = onnx.load_from_string(made).graph
+    declared = [v.type.tensor_type.shape.dim for v in (*graph.input, *graph.output)]
+    assert [[size.dim_value for size in form] for form in declared] == [[2, 3, 6, 6]] * 2
+    feeds = {"x": np.random.default_rng(3).normal(size=shapes["x"]).astype(np.float32)}
+    close(run(made, feeds)["y"], run(data, feeds)["y"])

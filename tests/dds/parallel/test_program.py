@@ -126,7 +126,7 @@ def assert_models(team, whole, run, tolerance: float) -> float:
     return worst
 
 
-@settings(max_examples=120, suppress_health_check=list(HealthCheck))
+@settings(max_examples=70, suppress_health_check=list(HealthCheck))
 @given(sliceable_models(), st.integers(1, 4), st.data())
 def test_programs_of_drawn_schedules(run, every_tensor, model, workers, data) -> None:
     graph = load_model(model)

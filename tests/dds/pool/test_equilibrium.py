@@ -17,7 +17,7 @@ from dds.market.table import ClientTable
 from dds.pool import Measured, Pool, ProcessorSharing, pooled
 from dds.pool.game import Game, descend
 
-SETTINGS = settings(deadline=None, max_examples=150, derandomize=True)
+SETTINGS = settings(deadline=None, max_examples=90, derandomize=True)
 
 
 def cameras(count: int, **fields: float) -> list[Client]:

@@ -128,7 +128,7 @@ def by_small_steps(arrivals: list[float], sizes: list[float], lanes: int) -> lis
     return sojourn
 
 
-@settings(deadline=None, max_examples=100, derandomize=True)
+@settings(deadline=None, max_examples=60, derandomize=True)
 @given(
     st.lists(st.tuples(st.floats(0.0, 2.0), st.floats(0.1, 3.0)), min_size=1, max_size=12),
     st.integers(1, 4),

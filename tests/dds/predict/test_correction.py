@@ -46,7 +46,7 @@ def with_accidents(draw: st.DrawFn, factor: float, least: int) -> list[float]:
     return ratios
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=180)
 @given(st.data(), factors)
 def test_a_constant_bias_is_learned_whatever_the_outliers(data: st.DataObject, factor) -> None:
     ratios = data.draw(with_accidents(factor, 40))
@@ -54,7 +54,7 @@ def test_a_constant_bias_is_learned_whatever_the_outliers(data: st.DataObject, f
         assert correction.factor(Segment.DEVICE) == pytest.approx(factor, rel=0.05)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=240)
 @given(st.data(), factors, st.sampled_from([1.3, 2.0, 10.0, 1 / 1.3, 0.5, 0.1]))
 def test_a_step_is_noticed_at_once_and_followed(data: st.DataObject, factor, step) -> None:
     before = data.draw(st.lists(noises.map(lambda n: n * factor), min_size=8, max_size=40))
@@ -68,7 +68,7 @@ def test_a_step_is_noticed_at_once_and_followed(data: st.DataObject, factor, ste
     assert seen[-1].factor(Segment.DEVICE) == pytest.approx(factor * step, rel=0.05)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=120)
 @given(st.data())
 def test_single_accidents_are_no_change(data: st.DataObject) -> None:
     ratios: list[float] = []
@@ -79,7 +79,7 @@ def test_single_accidents_are_no_change(data: st.DataObject) -> None:
     assert not any(correction.changes for correction in learn(Correction(), ratios))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=120)
 @given(
     st.lists(st.tuples(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3)), min_size=1, max_size=40),
     st.sampled_from([2.0**-10, 0.5, 4.0, 2.0**20]),
@@ -96,7 +96,7 @@ def test_the_unit_of_time_does_not_matter(pairs, unit: float) -> None:
 seconds = st.just(0.0) | st.floats(0.0, 1e300)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=180)
 @given(st.lists(st.tuples(st.builds(Times, *[seconds] * 3), st.builds(Times, *[seconds] * 3)),
                 max_size=40))  # fmt: skip
 def test_nothing_that_can_be_measured_makes_nonsense(pairs) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from dds.testing import chains, closed_sets, graphs, links, operator_times
 
 # Finding is the point; the smallest example is not.
-SEARCH = settings(max_examples=3000, deadline=None, database=None, phases=[Phase.generate])
+SEARCH = settings(max_examples=1800, deadline=None, database=None, phases=[Phase.generate])
 
 REACHABLE = {
     "empty": lambda g: not g.operators,

@@ -36,7 +36,7 @@ from dds.testing import (
 quick = settings(deadline=None, derandomize=True, max_examples=50)
 search = settings(
     deadline=None,
-    max_examples=3000,
+    max_examples=1800,
     database=None,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),

@@ -45,7 +45,7 @@ def least(graph, seconds, market, pairs) -> float:
 
 
 @given(drawn=instances(), links=tier_links(), edge=offers(), cloud=offers(), w=VALUES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=90, deadline=None)
 def test_each_is_the_best_of_its_own_plans(drawn, links, edge, cloud, w) -> None:
     graph, seconds = drawn
     market = links, edge, cloud, w
@@ -74,7 +74,7 @@ def test_each_is_the_best_of_its_own_plans(drawn, links, edge, cloud, w) -> None
 
 
 @given(drawn=instances(), links=tier_links(), edge=offers(), cloud=offers(), w=VALUES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=90, deadline=None)
 def test_two_points_are_the_best_of_all_pairs_of_prefixes(drawn, links, edge, cloud, w) -> None:
     graph, seconds = drawn
     prefixes = [frozenset(range(k)) for k in range(len(graph.operators) + 1)]
@@ -86,7 +86,7 @@ def test_two_points_are_the_best_of_all_pairs_of_prefixes(drawn, links, edge, cl
 
 
 @given(drawn=instances(), links=tier_links(), edge=offers(), cloud=offers(), w=VALUES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=90, deadline=None)
 def test_the_exact_plan_is_never_dearer(drawn, links, edge, cloud, w) -> None:
     graph, seconds = drawn
     given = {"edge_offer": edge, "cloud_offer": cloud, "value_of_time": w}
@@ -99,7 +99,7 @@ def test_the_exact_plan_is_never_dearer(drawn, links, edge, cloud, w) -> None:
 
 
 @given(drawn=instances(chains()), links=tier_links(), edge=offers(), cloud=offers())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_on_a_chain_two_points_are_exact(drawn, links, edge, cloud) -> None:
     graph, seconds = drawn
     given = {"edge_offer": edge, "cloud_offer": cloud}

@@ -23,7 +23,7 @@ def instances(draw):
 
 
 @given(drawn=instances(), links=tier_links(), edge=offers(), cloud=offers())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=90, deadline=None)
 def test_no_plan_is_cheaper(drawn, links, edge, cloud) -> None:
     graph, seconds = drawn
     found = tier_hull(graph, *seconds, slowest=1e-3, engine="python")

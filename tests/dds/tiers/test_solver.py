@@ -90,7 +90,7 @@ def solved(graph, seconds, market, engine="python"):
 
 @pytest.mark.parametrize("engine", ENGINES)
 @given(drawn=instances(), links=tier_links(), edge=offers(), cloud=offers(), w=VALUES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=90, deadline=None)
 def test_no_plan_is_cheaper(engine, drawn, links, edge, cloud, w) -> None:
     graph, seconds = drawn
     market = links, edge, cloud, w
@@ -193,7 +193,7 @@ def least_by_networkx(graph, seconds, links) -> float:
 
 
 @given(drawn=instances(max_operators=6), links=tier_links(), cloud=offers(), w=VALUES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_frontier_is_the_best_plan_at_every_share(drawn, links, cloud, w) -> None:
     graph, seconds = drawn
     found = tier_frontier(

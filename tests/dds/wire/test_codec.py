@@ -40,14 +40,14 @@ def over_the_wire(message):
     return type(message).FromString(message.SerializeToString())
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=90)
 @given(client_messages())
 def test_client_messages_come_back(message) -> None:
     proto = over_the_wire(codec.client_message_to_proto(message))
     assert codec.client_message_from_proto(proto) == message
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=120)
 @given(server_messages())
 def test_server_messages_come_back(message) -> None:
     proto = over_the_wire(codec.server_message_to_proto(message))
@@ -90,7 +90,7 @@ def _codes():
     return pb.Refusal.DESCRIPTOR.enum_types_by_name["Code"].values
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=180)
 @given(st.binary(max_size=60))
 def test_arbitrary_bytes_are_read_or_refused(data: bytes) -> None:
     for kind, read in (

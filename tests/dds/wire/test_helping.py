@@ -55,7 +55,7 @@ def assignments(draw: st.DrawFn) -> Assignment:
     return Assignment(draw(names), KEY, Program(1, (), (*receives, compute, *sends), ()), peers)
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(assignments())
 def test_programs_come_back(assignment: Assignment) -> None:
     data = codec.assignment_to_proto(assignment, digest_of).SerializeToString()
@@ -68,7 +68,7 @@ def test_programs_come_back(assignment: Assignment) -> None:
     assert codec.assignment_from_proto(message, models.__getitem__) == assignment
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(st.integers(0, 2**63), st.integers(0, 63), parts, arrays)
 def test_deliveries_come_back(run: int, sender: int, part: Part, values: np.ndarray) -> None:
     sent = Delivery(KEY, run, sender, part, values)
@@ -102,7 +102,7 @@ def test_the_rest_comes_back() -> None:
     assert codec.blame_from_trailers(None) is None
 
 
-@settings(max_examples=300)
+@settings(max_examples=180)
 @given(st.binary(max_size=80), st.data())
 def test_garbage_is_refused_with_a_reason(garbage: bytes, data: st.DataObject) -> None:
     def missing(digest: str) -> bytes:

@@ -43,7 +43,7 @@ def measured(draw: st.DrawFn) -> Profile:
     )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(measured(), st.booleans())
 def test_profiles_come_back(profile: Profile, known: bool) -> None:
     data = codec.profile_to_proto(profile, known=known).SerializeToString()
@@ -57,7 +57,7 @@ def test_requests_come_back(request: ProfileRequest) -> None:
     assert codec.request_from_proto(pb.ProfileModelRequest.FromString(data)) == request
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=120)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_profile_or_refused(data: bytes) -> None:
     for message, read in (

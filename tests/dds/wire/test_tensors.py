@@ -20,7 +20,7 @@ arrays = st.sampled_from([dtype for dtype, _ in DATATYPES.values()]).flatmap(
 texts = shapes.flatmap(lambda shape: hnp.arrays(object, shape, elements=st.binary(max_size=6)))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=90)
 @given(arrays | texts)
 def test_raw_contents_come_back(array) -> None:
     back = array_from_raw(datatype_of(array), array.shape, array_to_raw(array))
@@ -53,7 +53,7 @@ def test_layout_is_row_major_little_endian() -> None:
     assert array_to_raw(np.array(["ab"])) == b"\2\0\0\0ab"
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=120)
 @given(
     st.sampled_from([*DATATYPES, "BYTES"]),
     st.lists(st.integers(-2, 2**63 - 1) | st.integers(0, 4), max_size=4),
