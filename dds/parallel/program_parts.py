@@ -187,7 +187,7 @@ def _carried(
 def _cover(
     graph: ModelGraph, t: int, region: Region, lots: Sequence[Lot], reader: object
 ) -> tuple[Lot, ...]:
-    """Pieces that hold a region: one if one does, else the fewest along one axis.
+    """Lots that hold a region: one if one does, else the fewest along one axis.
 
     Raises InvalidInput, naming who reads, where they do not.
     """

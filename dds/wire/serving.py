@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import suppress
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -71,18 +70,18 @@ async def until_stopped(
     """Keep time, and do other work beside it, until `stop` is set.
 
     Raises what `timers` raises, at once: they end only by failing, and a server without them must
-    not go on.
+    not go on; in the end, what the other work raised.  Nothing is at work any more then.
     """
     stopped, *working = (asyncio.create_task(each) for each in (stop.wait(), timers, *beside))
     try:
-        done, _ = await asyncio.wait({stopped, working[0]}, return_when=asyncio.FIRST_COMPLETED)
-        if working[0] in done:
-            working[0].result()
+        await asyncio.wait({stopped, working[0]}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in (stopped, *working):
             task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.wait({stopped, *working})
+    for task in working:
+        if not task.cancelled():
+            task.result()
 
 
 async def take_model(

@@ -44,13 +44,31 @@ def test_timers_that_fail_end_the_server_at_once() -> None:
     async def fail() -> None:
         raise OSError("no clock")
 
-    async def go() -> Beside:
+    async def go() -> bool:
         beside = Beside()
         with pytest.raises(OSError, match="no clock"):
             await until_stopped(asyncio.Event(), fail(), beside.work())
-        return beside
+        return beside.cancelled  # not at the end, when asyncio cancels whatever is left
 
-    assert asyncio.run(go()).cancelled
+    assert asyncio.run(go())
+
+
+def test_other_work_that_fails_is_told_in_the_end_and_ends_no_timer_before() -> None:
+    async def fail() -> None:
+        raise OSError("no upstream")
+
+    async def go() -> bool:
+        stop, timers = asyncio.Event(), Beside()
+        waiting = asyncio.create_task(until_stopped(stop, timers.work(), fail()))
+        await timers.started.wait()
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        stop.set()
+        with pytest.raises(OSError, match="no upstream"):
+            await waiting
+        return timers.cancelled
+
+    assert asyncio.run(go())
 
 
 def test_other_work_may_end_before() -> None:
