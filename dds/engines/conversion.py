@@ -20,22 +20,21 @@ from dds.engines.engine import Array, Engine
 from dds.engines.on_onnxruntime import OnnxRuntime
 from dds.engines.upgrade import upgrade
 from dds.errors import InvalidInput
+from dds.model.dataflow import dataflow
 from dds.model.graph import ModelGraph
 from dds.model.importer import load_model
-from dds.model.onnxfile import assemble, open_onnx
-from dds.model.shapes import tensor_type
+from dds.model.onnxfile import OnnxFile, assemble, open_onnx
+from dds.model.shapes import fix_shapes, infer, tensor_type
 from dds.parallel.normalise import normalise
 from dds.parallel.tiles import blocks
 from dds.profile.runtime import random_inputs
 
 __all__ = ["Conversion", "convert", "expose", "prepare"]
 
+#: Of inputs that a model leaves open.
+Shapes = Mapping[str, Sequence[int]] | None
 #: A rewriting of ONNX bytes.
-Rewriting = Callable[[bytes], bytes]
-
-#: What makes a model faster on an engine.  OpenVINO folds batch norms itself, and its LRN is faster
-#: than the convolution that :func:`~dds.parallel.normalise.normalise` makes of it.
-_REWRITINGS: Mapping[str, Rewriting] = MappingProxyType({"openvino": lambda model: model})
+Rewriting = Callable[[bytes, Shapes], bytes]
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def convert(
     model: bytes,
     engine: Engine,
     *,
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    shapes: Shapes = None,
     tolerance: float = TOLERANCE,
     boundaries: bool = False,
     seed: int = 0,
@@ -87,16 +86,12 @@ def convert(
     return Conversion(engine.name, ready, differences, refused)
 
 
-def prepare(
-    model: bytes, target: str, *, shapes: Mapping[str, Sequence[int]] | None = None
-) -> bytes:
-    """The model upgraded, and rewritten for the engine of this name.
+def prepare(model: bytes, target: str, *, shapes: Shapes = None) -> bytes:
+    """The model upgraded, its shapes fixed, and rewritten for the engine of this name.
 
-    Raises InvalidInput when it cannot be upgraded.
+    Raises InvalidInput when it cannot be upgraded, and like :func:`dds.load_model`.
     """
-    upgraded = upgrade(model)
-    rewrite = _REWRITINGS.get(target)
-    return normalise(upgraded, shapes=shapes) if rewrite is None else rewrite(upgraded)
+    return _REWRITINGS.get(target, _normalised)(upgrade(model), shapes)
 
 
 def expose(model: bytes, graph: ModelGraph, names: Iterable[str]) -> bytes:
@@ -110,9 +105,35 @@ def expose(model: bytes, graph: ModelGraph, names: Iterable[str]) -> bytes:
         if name not in returned:
             tensor = tensors[name]
             shell.graph.output.add(name=name, type=tensor_type(tensor.shape, tensor.dtype))
-    view = memoryview(model)
-    weights = file.weights.values()
-    return assemble(shell, [(w.end - w.start, [view[w.start : w.end]]) for w in weights])
+    return _with_weights(shell, file)
+
+
+def _normalised(model: bytes, shapes: Shapes) -> bytes:
+    return normalise(model, shapes=shapes)
+
+
+def _fixed(model: bytes, shapes: Shapes) -> bytes:
+    """The model with no open shapes, and otherwise as it is."""
+    if not shapes:
+        return model
+    file = open_onnx(model)
+    shell = onnx.ModelProto()
+    shell.CopyFrom(file.model)
+    fix_shapes(shell.graph, infer(file, dataflow(file).inputs, shapes))
+    return _with_weights(shell, file)
+
+
+#: What makes a model faster on an engine.  OpenVINO folds batch norms itself, and its LRN is faster
+#: than the convolution that :func:`~dds.parallel.normalise.normalise` makes of it.
+_REWRITINGS: Mapping[str, Rewriting] = MappingProxyType({"openvino": _fixed})
+
+
+def _with_weights(shell: onnx.ModelProto, file: OnnxFile) -> bytes:
+    """The bytes of a model with all the weights of a file."""
+    view = memoryview(file.data)
+    return assemble(
+        shell, [(w.end - w.start, [view[w.start : w.end]]) for w in file.weights.values()]
+    )
 
 
 def _boundaries(graph: ModelGraph, after: ModelGraph) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ repeats that data-dependent operators read) stay.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,10 @@ from dds.errors import InvalidInput
 from dds.model import dtypes, guard, values
 from dds.model.onnxfile import SMALL_BYTES, OnnxFile
 
-__all__ = ["Form", "Forms", "infer", "tensor_type"]
+__all__ = ["Form", "Forms", "fix_shapes", "infer", "tensor_type"]
+
+#: Of a model with more open inputs than these an error names the first.
+_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,17 @@ def infer(
             break
         forms = _once(light, file)
     return forms
+
+
+def fix_shapes(graph: onnx.GraphProto, forms: Forms) -> None:
+    """Write the shapes that were found into tensors which the graph declares with open ones."""
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        found = forms[value.name].fixed
+        if found is not None and value.type.WhichOneof("value") == "tensor_type":
+            tensor = value.type.tensor_type
+            declared = _shape(tensor)
+            if declared is None or None in declared:
+                _write(tensor, found)
 
 
 def _once(light: onnx.ModelProto, file: OnnxFile) -> Forms:
@@ -174,6 +189,7 @@ def _fix_inputs(
     graph: onnx.GraphProto, inputs: Sequence[str], shapes: dict[str, Sequence[int]]
 ) -> None:
     """Write ``shapes`` into the model inputs; every dimension must be known afterwards."""
+    tensors: dict[str, onnx.TypeProto.Tensor] = {}
     for name in shapes:
         if name not in inputs:
             known = ", ".join(map(repr, inputs)) or "none"
@@ -183,17 +199,23 @@ def _fix_inputs(
             continue
         tensor = value.type.tensor_type
         if value.name in shapes:
-            wanted = _wanted(value.name, shapes[value.name], _shape(tensor))
-            tensor.ClearField("shape")
-            tensor.shape.SetInParent()
-            for size in wanted:
-                tensor.shape.dim.add().dim_value = size
-        form = _shape(tensor)
-        if form is None or None in form:
-            raise InvalidInput(_unknown_input(value.name, tensor))
-        where = f"input {value.name!r}"
-        dtype = dtypes.name_of(tensor.elem_type, where)
-        dtypes.size_of([size for size in form if size is not None], dtype, where)
+            _write(tensor, _wanted(value.name, shapes[value.name], _shape(tensor)))
+        tensors[value.name] = tensor
+    forms = {name: _shape(tensor) for name, tensor in tensors.items()}
+    still = [name for name, form in forms.items() if form is None or None in form]
+    if still:
+        raise InvalidInput(_unknown_inputs({name: tensors[name] for name in still}))
+    for name, form in forms.items():
+        where = f"input {name!r}"
+        dtype = dtypes.name_of(tensors[name].elem_type, where)
+        dtypes.size_of([size for size in form or () if size is not None], dtype, where)
+
+
+def _write(tensor: onnx.TypeProto.Tensor, shape: Sequence[int]) -> None:
+    tensor.ClearField("shape")
+    tensor.shape.SetInParent()
+    for size in shape:
+        tensor.shape.dim.add().dim_value = size
 
 
 def _wanted(
@@ -221,21 +243,35 @@ def _wanted(
     return wanted
 
 
-def _unknown_input(name: str, tensor: onnx.TypeProto.Tensor) -> str:
-    if not tensor.HasField("shape"):
-        return (
-            f"input {name!r} has no shape; give it one: shapes={{{name!r}: (1, 3, 224, 224)}} "
-            "(with the model's own dimensions)"
-        )
-    shape = _shape(tensor) or ()
-    axis = shape.index(None)
-    symbol = tensor.shape.dim[axis].dim_param or "unknown"
-    # The usual dynamic dimension is the batch; suggest one image, and a size for the others.
-    example = tuple((1 if k == 0 else 224) if d is None else d for k, d in enumerate(shape))
+def _unknown_inputs(tensors: Mapping[str, onnx.TypeProto.Tensor]) -> str:
+    """Which inputs have open shapes, and how to fix them, in Python and on a command line."""
+    names = list(tensors)[:_NAMED]
+    more = f" and {len(tensors) - _NAMED} more inputs" if len(tensors) > _NAMED else ""
+    examples = {name: _example(tensors[name]) for name in names}
+    flags = (f"{name}={','.join(map(str, shape))}" for name, shape in examples.items())
     return (
-        f"input {name!r} has the dynamic dimension {axis} ({symbol}); fix it: "
-        f"shapes={{{name!r}: {example}}}"
-    )
+        ", ".join(f"input {name!r} {_openness(tensors[name])}" for name in names) + more
+        + f"; fix {'it' if len(tensors) == 1 else 'them'}, for example "
+        + " ".join(f"--shape {_one_line(shlex.quote(flag))}" for flag in flags)
+        + f" on a command line, shapes={examples} in Python"
+    )  # fmt: skip
+
+
+def _openness(tensor: onnx.TypeProto.Tensor) -> str:
+    if not tensor.HasField("shape"):
+        return "has no shape"
+    known = _shape(tensor) or ()
+    symbols = (dim.dim_param or "?" for dim in tensor.shape.dim)
+    sizes = (str(s if d is None else d) for d, s in zip(known, symbols, strict=True))
+    return f"has the open shape ({_one_line(', '.join(sizes))})"
+
+
+def _example(tensor: onnx.TypeProto.Tensor) -> tuple[int, ...]:
+    """One image, the usual batch, and a size for what else is open."""
+    known = _shape(tensor)
+    if known is None:
+        return (1, 3, 224, 224)
+    return tuple((1 if k == 0 else 224) if d is None else d for k, d in enumerate(known))
 
 
 def _shape(tensor: onnx.TypeProto.Tensor) -> tuple[int | None, ...] | None:

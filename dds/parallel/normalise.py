@@ -28,7 +28,7 @@ from dds.model import values
 from dds.model.dataflow import Dataflow, dataflow
 from dds.model.onnxfile import OnnxFile, Span, assemble, open_onnx, opset
 from dds.model.reach import broadcast_axis
-from dds.model.shapes import Forms, infer
+from dds.model.shapes import Forms, fix_shapes, infer
 
 __all__ = ["normalise"]
 
@@ -43,9 +43,10 @@ _FIRST_WITH_OWN_BROADCAST = 7
 def normalise(model: bytes, *, shapes: Mapping[str, Sequence[int]] | None = None) -> bytes:
     """The same model with batch norms folded and LRN rewritten.
 
-    shapes: as for :func:`~dds.model.importer.load_model`.  Tensors that are left keep their
-    names; what lay inside a folded chain is gone.  Batch norms and LRN that cannot be
-    rewritten (parameters that are no constants, training mode) stay as they are.
+    shapes: as for :func:`~dds.model.importer.load_model`; they are written into the model.
+    Tensors that are left keep their names; what lay inside a folded chain is gone.  Batch norms
+    and LRN that cannot be rewritten (parameters that are no constants, training mode) stay as
+    they are.
 
     Raises InvalidInput like :func:`~dds.model.importer.load_model`.
     """
@@ -174,6 +175,7 @@ class _Work:
             del part[:]
         model.graph.input.extend(v for v in source.graph.input if v.name in flow.inputs)
         model.graph.value_info.extend(v for v in source.graph.value_info if v.name in made)
+        fix_shapes(model.graph, self.forms)
         model.graph.node.extend(source.graph.node[u] for u in sorted(folded))
         model.graph.node.extend(nodes)
         model.graph.initializer.extend(t for name, t in self.new.items() if name in reads)

@@ -163,9 +163,23 @@ def test_shape_arithmetic_is_followed_where_onnx_loses_it():
 
 
 class TestShapes:
-    def test_a_dynamic_input_says_which_and_how_to_fix_it(self):
-        with pytest.raises(InvalidInput, match=r"input 'x'.*\(N\).*shapes=\{'x': \(1, 3\)\}"):
-            load_model(relu_chain("N"))
+    def test_open_inputs_are_all_named_and_how_to_fix_them(self):
+        values = [value("x", ["N", 3, None]), value("a b", ["N", 7]), value("z", None)]
+        data = model([node("Concat", "x", "y", axis=0)], values, [value("y", None)])
+        with pytest.raises(InvalidInput) as refused:
+            load_model(data, shapes={"z": (1,)})
+        assert str(refused.value) == (
+            "input 'x' has the open shape (N, 3, ?), input 'a b' has the open shape (N, 7); fix "
+            "them, for example --shape x=1,3,224 --shape 'a b=1,7' on a command line, "
+            "shapes={'x': (1, 3, 224), 'a b': (1, 7)} in Python"
+        )
+
+    def test_of_very_many_open_inputs_some_are_named(self):
+        values = [value(f"x{k}", ["N\n"]) for k in range(25)]
+        data = model([node("Relu", "x0", "y")], values, [value("y", None)])
+        with pytest.raises(InvalidInput, match="and 5 more inputs; fix them") as refused:
+            load_model(data)
+        assert "\n" not in str(refused.value)
 
     def test_an_input_without_a_shape(self):
         data = model([node("Relu", "x", "y")], [value("x", None)], [value("y", None)])
