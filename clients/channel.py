@@ -25,9 +25,9 @@ __all__ = ["Channel", "call_failed"]
 
 #: Largest message either way, bytes; whole tensors travel in one.
 _MESSAGE_BYTES = 2**28
-#: Seconds for a server to be reachable, for a short call, for measuring a model, and for one
-#: stream of the game (the player opens another when it ends).
-_CONNECT, _SHORT, _MEASURING, _STREAM = 10.0, 10.0, 120.0, 600.0
+#: Seconds for a short call, for measuring a model, and for one stream of the game (the player opens
+#: another when it ends).
+_SHORT, _MEASURING, _STREAM = 10.0, 120.0, 600.0
 #: An upload may take `_SHORT` and as long as its bytes need at this rate, bytes/s.
 _SLOWEST_UPLOAD = 2e6
 #: What gRPC says in place of the status of a stream that broke while something was written to it
@@ -38,10 +38,14 @@ T = TypeVar("T")
 
 
 class Channel:
-    """A connection to the server at `address`; use it as an async context manager."""
+    """A connection to the server at `address`; use it as an async context manager.
 
-    def __init__(self, address: str) -> None:
+    connect: seconds within which the server has to be reachable at first.
+    """
+
+    def __init__(self, address: str, *, connect: float = 10.0) -> None:
         self.address = address
+        self._connect = connect
         self._hops = 0
 
     def upstream(self) -> Channel:
@@ -60,7 +64,7 @@ class Channel:
             ],
         )
         try:
-            await asyncio.wait_for(self._channel.channel_ready(), _CONNECT)
+            await asyncio.wait_for(self._channel.channel_ready(), self._connect)
         except TimeoutError:
             await self._channel.close()
             raise CallFailed(

@@ -50,10 +50,12 @@ async def _play(
     async with AsyncExitStack() as stack:
         servers = None
         if address is not None:
-            edge = await stack.enter_async_context(Channel(address))
+            edge = await stack.enter_async_context(Channel(address, connect=config.connect))
             servers = Servers(edge)
             if config.cloud is not None:
-                past = await stack.enter_async_context(Channel(direct)) if direct else None
+                past = None
+                if direct:
+                    past = await stack.enter_async_context(Channel(direct, connect=config.connect))
                 servers = Servers(edge, edge.upstream(), past)
         crew = None
         if config.helpers is not None:

@@ -52,13 +52,13 @@ class AgentConfig:
     model: ``zoo:NAME`` or a path; slowdown: seconds the device takes per second of CPU time
     here; value_of_time: w, credits/s per s; min_share, max_share: cores; inferences: per
     strategy; one_game: learn from inferences, but never ask for another game; runtime: of the
-    device; seed: of weights and inputs; repeats, budget (s): of the
-    profile; measure_cuts: seconds for measuring the best few cuts directly, 0 for none;
-    measure_there: longest that bringing the whole model to a server of another platform may
-    take, s, so that it can be measured there, 0 for never; cache: folder of measurements;
-    trace: how the link changes from the first inference of a strategy on (`link` is how it is
-    before), None if it does not; cloud: behind the server, None where the client uses none;
-    helpers: other devices that run parts of what runs on this one, None for none.
+    device; seed: of weights and inputs; connect: seconds within which a server has to be reachable
+    at first; repeats, budget (s): of the profile; measure_cuts: seconds for measuring the best few
+    cuts directly, 0 for none; measure_there: longest that bringing the whole model to a server of
+    another platform may take, s, so that it can be measured there, 0 for never; cache: folder of
+    measurements; trace: how the link changes from the first inference of a strategy on (`link` is
+    how it is before), None if it does not; cloud: behind the server, None where the client uses
+    none; helpers: other devices that run parts of what runs on this one, None for none.
 
     Raises InvalidInput for an unknown or repeated strategy, cloud-only without a cloud, and for
     numbers out of range.
@@ -76,6 +76,7 @@ class AgentConfig:
     one_game: bool = False
     runtime: Runtime = field(default_factory=Runtime)
     seed: int = 0
+    connect: float = 10.0
     repeats: int = 40
     budget: float = 0.8
     measure_cuts: float = 2.0
@@ -99,6 +100,6 @@ class AgentConfig:
             raise InvalidInput(f"inferences is {self.inferences}; need at least 1")
         if self.seed < 0:
             raise InvalidInput(f"seed is {self.seed}; need a whole number >= 0")
-        for name in ("measure_cuts", "measure_there"):
+        for name in ("connect", "measure_cuts", "measure_there"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise InvalidInput(f"{name} is {getattr(self, name)!r}; need seconds >= 0")

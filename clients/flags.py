@@ -45,6 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--server", metavar="HOST:PORT",
         help="where mec-server listens; only --strategy local-only does without")  # fmt: skip
+    add("--connect", default="10", metavar="TIME",
+        help="how long a server may take to be reachable at first (default: 10)")  # fmt: skip
     add("--name", default="client", help="unique among the clients of the market")
     add("--model", required=True, metavar="MODEL", help="zoo:NAME, or the path of an .onnx file")
     add("--device-slowdown", default="1", metavar="S",
@@ -155,6 +157,7 @@ def read_config(args: argparse.Namespace) -> AgentConfig:
         one_game=args.one_game,
         runtime=Runtime(optimisation=args.optimise),
         seed=args.seed,
+        connect=read("--connect", parse_seconds),
         measure_cuts=read("--measure-cuts", parse_seconds),
         measure_there=read("--measure-there", parse_seconds),
         cache=None if args.no_cache else folder,

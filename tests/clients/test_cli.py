@@ -23,12 +23,12 @@ def config(flags: str = "") -> AgentConfig:
 def test_units_are_si_inside(tmp_path: Path) -> None:
     made = config(
         "--rtt 20ms --device-slowdown 6 --value-of-time 2 --min-share 0.5 --max-share 4 --name cam "
-        f"--inferences 2 --strategy dds,edge-only --seed 7 --cache {tmp_path}"
+        f"--inferences 2 --strategy dds,edge-only --seed 7 --cache {tmp_path} --connect 500ms"
     )
     assert made.link == Link(1e6, 2e6, 0.02)
     assert (made.slowdown, made.value_of_time) == (Slowdown(6.0), 2.0)
     assert (made.min_share, made.max_share) == (0.5, 4.0)
-    assert (made.name, made.inferences, made.seed) == ("cam", 2, 7)
+    assert (made.name, made.inferences, made.seed, made.connect) == ("cam", 2, 7, 0.5)
     assert made.strategies == ("dds", "edge-only")
     assert made.cache == tmp_path
 
@@ -62,6 +62,7 @@ def test_measuring_has_budgets_and_the_device_a_runtime() -> None:
         ("--device-slowdown 6,12", "--device-slowdown"),
         ("--max-share many", "--max-share"),
         ("--measure-cuts soon", "--measure-cuts"),
+        ("--connect soon", "--connect"),
         ("--measure-there -1", "measure_there"),
         ("--cloud-share 2", "--cloud-share: only with --tiers"),
         ("--cloud c:1", "--cloud: only with --tiers"),

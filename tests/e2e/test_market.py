@@ -147,7 +147,7 @@ def test_two_clients_of_one_name_are_told_apart(serve: Any, join: Any) -> None:
 
 
 def test_no_server_is_one_line(join: Any) -> None:
-    client = join("127.0.0.1:1", "alone", "zoo:squeezenet")
+    client = join("127.0.0.1:1", "alone", "zoo:squeezenet", "--connect", "100ms")
     assert client.process.wait(60) == 2
     assert client.process.stderr.read().splitlines() == [
         "mec-client: no server answers at 127.0.0.1:1; is mec-server running there?"
