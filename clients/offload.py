@@ -214,6 +214,7 @@ class Offload:
         if placed.runner is not None:
             ran = await placed.runner.run(placed.parts.device_feeds(inputs), slowdown)
             here = ran.outputs
+            started += ran.aside
             took |= {"device": ran.wall, "device_cpu": ran.cpu}
         if placed.edge or placed.cloud:
             placement = placed.placement

@@ -21,11 +21,15 @@ __all__ = ["DeviceRun", "DeviceRunner", "Open", "Runner"]
 
 @dataclass(frozen=True, slots=True)
 class DeviceRun:
-    """One finished run: outputs by name; cpu: its CPU time, s; wall: how long it took, s."""
+    """One finished run: outputs by name; cpu: its CPU time, s; wall: how long it took, s.
+
+    aside: what was done before it and is no part of it took so long, s.
+    """
 
     outputs: dict[str, NDArray[Any]]
     cpu: float
     wall: float
+    aside: float = 0.0
 
 
 class Runner(Protocol):

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from clients.errors import CallFailed
 from clients.link import ShapedLink
 from clients.offload import Leases, Offload, Servers
 from clients.planning import Placement
+from clients.runner import DeviceRun, DeviceRunner
 from clients.server import ServerRun, Then, ThenRun
 from dds.costs import Link
 from dds.costs.trace import LinkTrace, Steady
@@ -185,6 +187,28 @@ def test_every_placement_computes_the_whole_in_the_time_of_its_hops(
         assert (done.server, done.cloud) == pytest.approx((WORK * runs[0], WORK * runs[1]))
         total = done.network + done.hop + done.server + done.cloud
         assert done.latency == pytest.approx(total)
+
+    asyncio.run(story())
+
+
+def test_what_a_runner_does_aside_counts_in_no_inference() -> None:
+    async def story() -> None:
+        world = World()
+
+        class Checking(DeviceRunner):
+            async def run(self, inputs: Mapping[str, Any], slowdown: float = 0.0) -> DeviceRun:
+                await world.time.sleep(7.0)
+                return replace(await super().run(inputs, slowdown), aside=7.0)
+
+        async def checking(part: bytes) -> DeviceRunner:
+            return Checking(part, EXACT)
+
+        world.offload._open_runner = checking
+        async with world.offload as offload:
+            await offload.prepare(place(2, 3), LEASES, INPUTS)
+            await offload.switch()
+            done = await world.infer()
+        assert done.latency == pytest.approx(done.network + WORK)
 
     asyncio.run(story())
 
