@@ -12,7 +12,9 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import ArrayLike
 
 from dds.engines.engine import Array
 from dds.engines.on_onnxruntime import OnnxRuntime
@@ -25,11 +27,7 @@ __all__ = ["from_sklearn", "from_torch"]
 _OPSET = 18
 
 #: What skl2onnx calls the types of a table.
-_SKLEARN_TYPES = {
-    "float32": "FloatTensorType",
-    "float64": "DoubleTensorType",
-    "int64": "Int64TensorType",
-}
+_SKLEARN_TYPES = {"float32": "FloatTensorType", "int64": "Int64TensorType"}
 
 
 def from_torch(module: Any, example_inputs: Sequence[Any]) -> bytes:
@@ -58,12 +56,13 @@ def from_torch(module: Any, example_inputs: Sequence[Any]) -> bytes:
     return _clean(model)
 
 
-def from_sklearn(estimator: Any, features: Array) -> bytes:
+def from_sklearn(estimator: Any, features: ArrayLike) -> bytes:
     """The ONNX bytes of a fitted scikit-learn estimator or pipeline.
 
-    features: rows as it was fitted on, of the type that the model is to be fed, such as float32;
-    only their form is looked at, and the model takes as many rows.  A classifier returns labels
-    and probabilities (rows x classes).
+    features: a table of rows as it was fitted on, float32 or int64 as the model is to be fed; only
+    its form is looked at, and the model takes as many rows.  float64 becomes float32: runtimes
+    have few of scikit-learn's operators in float64.  A classifier returns labels and
+    probabilities (rows x classes).
 
     Raises InvalidInput when skl2onnx is not installed (extra ``sklearn``), for features that are
     no table of numbers, and when it cannot convert the estimator.
@@ -71,13 +70,9 @@ def from_sklearn(estimator: Any, features: Array) -> bytes:
     skl2onnx = _needed("skl2onnx", "sklearn")
     from skl2onnx.common import data_types
 
-    if features.ndim != 2:
-        raise InvalidInput(f"features have shape {features.shape}; pass rows x features")
-    kind = _SKLEARN_TYPES.get(features.dtype.name)
-    if kind is None:
-        known = ", ".join(_SKLEARN_TYPES)
-        raise InvalidInput(f"features are of type {features.dtype}; pass one of {known}")
-    form = getattr(data_types, kind)(list(features.shape))
+    rows = _rows(features)
+    # With a number of rows in its place skl2onnx writes biases of wrong shapes (KMeans).
+    form = getattr(data_types, _SKLEARN_TYPES[rows.dtype.name])([None, rows.shape[1]])
     # Probabilities as an array: left to itself it returns a list of dictionaries.
     options = {"zipmap": False} if hasattr(estimator, "predict_proba") else None
     try:
@@ -89,14 +84,33 @@ def from_sklearn(estimator: Any, features: Array) -> bytes:
         )
     except Exception as error:  # its classes of errors share no narrower base
         raise InvalidInput(f"skl2onnx cannot convert the estimator: {first_line(error)}") from error
-    return _clean(_with_forms(model, {"features": features}))
+    return _clean(_with_forms(model, {"features": rows}))
+
+
+def _rows(features: ArrayLike) -> Array:
+    """A table of a type that models can be fed."""
+    try:
+        rows = np.asarray(features)
+    except ValueError as error:  # rows of unequal lengths
+        raise InvalidInput(f"features are no table of numbers: {first_line(error)}") from error
+    if rows.ndim != 2 or not rows.size:
+        raise InvalidInput(f"features have shape {rows.shape}; pass rows x features")
+    if rows.dtype == np.float64:
+        return rows.astype(np.float32)
+    if rows.dtype.name not in _SKLEARN_TYPES:
+        known = ", ".join(_SKLEARN_TYPES)
+        raise InvalidInput(f"features are of type {rows.dtype}; pass one of {known}, float64")
+    return rows
 
 
 def _with_forms(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> onnx.ModelProto:
-    """The model with types and shapes of all tensors, found by running it.
+    """The model with types and shapes of all tensors, found by running it on these inputs.
 
     onnx infers none behind operators of machine learning (``ai.onnx.ml``), and DDS needs them all.
     """
+    for value in model.graph.input:
+        array = feeds[value.name]
+        value.type.CopyFrom(tensor_type(array.shape, array.dtype.name))
     shown = onnx.ModelProto()
     shown.CopyFrom(model)
     returned = {value.name for value in model.graph.output}

@@ -147,8 +147,8 @@ _LIBRARY = (
 )
 
 
-def _one_line(error: BaseException, limit: int = 300) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+def _one_line(what: object, limit: int = 300) -> str:
+    text = " ".join(str(what).split()) or type(what).__name__
     # Names inside a hostile model must not steer the terminal that shows the message.
     text = "".join(c if c.isprintable() else "?" for c in text)
     return text if len(text) <= limit else text[: limit - 3] + "..."
