@@ -42,6 +42,18 @@ def test_a_prune_is_a_lower_bound(
 
 
 @settings(deadline=None)
+@given(small, above, above, above)
+def test_a_prune_is_exact_at_the_bound(
+    base: Fraction, value: Fraction, work: Fraction, root: Fraction
+) -> None:
+    """Where w W P is the square of a fraction, the least cost w A + 2 sqrt(w W P) is one, too."""
+    price = root**2 / (value * work)
+    least = value * base + 2 * root
+    assert prunes(least, value, base, work, price)
+    assert not prunes(least + Fraction(1, 10**30), value, base, work, price)
+
+
+@settings(deadline=None)
 @given(st.fractions(0, 10, max_denominator=8), above, small, small, st.none() | small)
 def test_above_line_is_exact(
     level: Fraction, work: Fraction, slope: Fraction, low: Fraction, high: Fraction | None
