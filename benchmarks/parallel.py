@@ -44,8 +44,8 @@ from dds.parallel.bound import lower_bound
 from dds.parallel.checker import violations
 from dds.parallel.normalise import normalise
 from dds.parallel.schedule import baselines, end_of, schedule
-from dds.parallel.search_kernel import improve
 from dds.parallel.search_labels import label_plan
+from dds.parallel.search_moves import improve
 from dds.parallel.search_tables import Scratch, tables_of
 from dds.parallel.workers import Worker, WorkerLinks
 

@@ -1,21 +1,24 @@
 """Loops that numba compiles where it is installed (extra ``fast``) and Python runs elsewhere.
 
 Importing numba takes half a second, so modules of kernels are imported inside the
-functions that need them.  A module of kernels calls no kernel of another module:
-numba's cache on disk notices a change of the file a function is in, not of one it
-calls into.
+functions that need them.  A kernel that calls one of another module is declared with
+:func:`njit_calling`: by itself numba's cache on disk notices a change of the file a function is
+in, not of one it calls into.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
-__all__ = ["compiling_pays", "njit", "numba_installed", "told_of_compiling"]
+__all__ = ["compiling_pays", "njit", "njit_calling", "numba_installed", "told_of_compiling"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,6 +53,27 @@ def njit(function: F) -> F:
     except RuntimeError:  # nowhere to write: compile anew in each process
         compiled = numba.njit(**options)(function)
     return cast("F", compiled)
+
+
+def njit_calling(*modules: ModuleType) -> Callable[[F], F]:
+    """:func:`njit` for a function that calls kernels of these modules: kept until one changes.
+
+    numba keeps machine code under a function's qualified name, so that is given a digest of the
+    modules' sources.
+    """
+
+    def compiled(function: F) -> F:
+        if numba_installed():
+            digests = "".join(map(_digest, modules))
+            function.__qualname__ = f"{function.__qualname__}_{digests}"
+        return njit(function)
+
+    return compiled
+
+
+@cache
+def _digest(module: ModuleType) -> str:
+    return hashlib.sha256(inspect.getsource(module).encode()).hexdigest()[:8]
 
 
 @contextlib.contextmanager

@@ -10,7 +10,8 @@ In reading order:
 - ``granularity``  runs of operators that belong together, and whether it pays to slice them
 - ``schedule``   what a schedule is, and the search for one: ``search_structure`` (what a graph
   allows), ``search_layouts`` (how workers may share it), ``search_tables`` (what that costs),
-  ``search_labels`` (layouts along the blocks), ``search_exact`` (few operators), ``search_kernel``
+  ``search_labels`` (layouts along the blocks), ``search_exact`` (few operators),
+  ``search_timeline`` (when everything happens), ``search_moves`` (local search)
 - ``program``    what each worker does to carry a schedule out: ``program_parts`` (who makes and
   sends what a task reads), ``program_groups`` (tasks that become one model), ``rewrite_compute``
 - ``candidates``  schedules worth trying, as nobody knows what starting a slice should count

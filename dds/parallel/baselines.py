@@ -1,6 +1,6 @@
 """Plans to compare with, and to start from.
 
-A plan is a layout per operator and an order; :mod:`dds.parallel.search_kernel` says what it comes
+A plan is a layout per operator and an order; :mod:`dds.parallel.search_timeline` says what it comes
 to.  Each rule below decides with simple estimates, as published; all are then played out on the
 same links.
 """

@@ -16,7 +16,7 @@ from dds.parallel.search_labels import label_plan
 from dds.parallel.search_structure import KINDS, structure_of
 from dds.parallel.search_tables import Plan, Scratch, Tables, tables_of
 from dds.parallel.tiles import WHOLE, Region, Tile
-from dds.parallel.workers import Worker, WorkerLinks
+from dds.parallel.workers import Worker, WorkerLinks, check_question
 
 __all__ = ["Schedule", "Task", "Transfer", "baselines", "schedule"]
 
@@ -111,6 +111,7 @@ def schedule(
     >>> found.latency, [task.worker for task in found.tasks]
     (5.0, [0, 1, 0])
     """
+    check_question(graph, workers, links)
     if tries is not None and tries < 0:
         raise InvalidInput(f"tries is {tries}; need a number >= 0")
     question = graph, workers, links
@@ -130,7 +131,7 @@ def _search(
     tries: int | None,
 ) -> tuple[Schedule, float]:  # fmt: skip
     """Labels, joining, local search; and the least latency of a baseline without slices, s."""
-    from dds.parallel.search_kernel import improve, join_runs
+    from dds.parallel.search_moves import improve, join_runs
 
     few = len(graph.operators) <= MOST_OPERATORS
     tables = tables_of(graph, workers, links, slices=slices, fused=not few)
@@ -167,6 +168,7 @@ def baselines(
 
     Arguments and errors are those of :func:`schedule`.
     """
+    check_question(graph, workers, links)
     fused = len(graph.operators) > MOST_OPERATORS
     tables = tables_of(graph, workers, links, slices=True, fused=fused)
     units = structure_of(graph, fused=fused).units
@@ -176,14 +178,14 @@ def baselines(
 
 def end_of(tables: Tables, scratch: Scratch, plan: Plan) -> float:
     """When all is done, s."""
-    from dds.parallel.search_kernel import timeline
+    from dds.parallel.search_timeline import timeline
 
     return float(timeline(tables, scratch, plan, np.inf, scratch.finish[:0]))
 
 
 def schedule_of(tables: Tables, units: Sequence[range], plan: Plan, method: str) -> Schedule:
     """What a plan comes to."""
-    from dds.parallel.search_kernel import timeline
+    from dds.parallel.search_timeline import timeline
 
     scratch = Scratch.of(tables)
     log = np.zeros((len(tables.size) * tables.workers**2 + 1, 8))
