@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import grpc
 from numpy.typing import NDArray
 
-from clients.errors import CallFailed
+from clients.errors import CallFailed, Gone
 from clients.server import ServerRun, Then, ThenRun
 from dds.profile.profile import Profile
 from dds.session.messages import ClientMessage, ServerMessage
@@ -19,7 +19,7 @@ from dds.session.profiling import ProfileRequest
 from dds.session.status import MarketStatus
 from dds.session.upload import ModelHeader, ModelReceipt
 from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2_grpc, profiles, tensors
-from dds.wire.calling import start_upload
+from dds.wire.calling import SILENT_UPSTREAM, start_upload
 
 __all__ = ["Channel", "call_failed"]
 
@@ -33,6 +33,14 @@ _SLOWEST_UPLOAD = 2e6
 #: What gRPC says in place of the status of a stream that broke while something was written to it
 #: (github.com/grpc/grpc/issues/36066).
 _LOST = "Internal error from Core"
+#: What it says of a method that no service there has.
+_NO_METHOD = "Method not found!"
+#: What else it says, and what that shows of whoever was called; a broken connection otherwise.
+_HOW_GONE = {
+    "ping timeout": "it does not answer",
+    "before receiving SETTINGS": "it does not answer",
+    "failed to connect": "it cannot be reached",
+}
 
 T = TypeVar("T")
 
@@ -92,7 +100,7 @@ class Channel:
             async for reply in call:
                 yield codec.server_message_from_proto(reply)
         except grpc.aio.AioRpcError as error:
-            raise call_failed(error, "the server") from error
+            raise self._failure(error) from error
         finally:
             call.cancel()
 
@@ -103,12 +111,12 @@ class Channel:
         call = start_upload(
             self._market.PutModel, header, model, timeout=timeout, metadata=self._metadata()
         )
-        return codec.receipt_from_proto(await _reply(call))
+        return codec.receipt_from_proto(await self._reply(call))
 
     async def profile_model(self, request: ProfileRequest) -> tuple[Profile, bool]:
         """What the server measures of an uploaded model, and whether it had done so before."""
         message = profiles.request_to_proto(request)
-        reply = await _reply(
+        reply = await self._reply(
             self._market.ProfileModel(message, timeout=_MEASURING, metadata=self._metadata())
         )
         return profiles.profile_from_proto(reply)
@@ -130,7 +138,7 @@ class Channel:
         payers = {tensors.LEASE_KEY: lease}
         if then:
             payers[tensors.THEN_LEASE_KEY] = then.lease
-        reply = await _reply(
+        reply = await self._reply(
             self._inference.ModelInfer(request, timeout=timeout, metadata=self._metadata(payers))
         )
         cpu, paced, wall = tensors.seconds_from_proto(reply, tensors.OWN_SECONDS)
@@ -141,7 +149,7 @@ class Channel:
 
     async def status(self) -> MarketStatus:
         """What the market looks like now."""
-        reply = await _reply(
+        reply = await self._reply(
             self._market.Status(
                 market_pb2.StatusRequest(), timeout=_SHORT, metadata=self._metadata()
             )
@@ -152,18 +160,27 @@ class Channel:
         hops = {tensors.HOPS_KEY: str(self._hops)} if self._hops else {}
         return tuple({**hops, **(payers or {})}.items())
 
+    async def _reply(self, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(error) from error
 
-async def _reply(call: Awaitable[T]) -> T:
-    try:
-        return await call
-    except grpc.aio.AioRpcError as error:
-        raise call_failed(error, "the server") from error
+    def _failure(self, error: grpc.aio.AioRpcError) -> CallFailed:
+        return call_failed(error, f"the server at {self.address}", "mec-server")
 
 
-def call_failed(error: grpc.aio.AioRpcError, who: str) -> CallFailed:
-    """What a call that failed means, of a server or a helper; who: was called, for the text."""
-    status = error.code().name
-    if (status, error.details()) == ("INTERNAL", _LOST):
-        return CallFailed("UNAVAILABLE", f"the connection to {who} broke; is it still running?")
+def call_failed(error: grpc.aio.AioRpcError, who: str, kind: str) -> CallFailed:
+    """What a call that failed means, of a server or a helper; Gone where nobody answered it.
+
+    who: was called, for the text; kind: what should be running there.
+    """
+    code, details = error.code(), error.details() or ""
+    lost = code is grpc.StatusCode.UNAVAILABLE and SILENT_UPSTREAM not in details
+    if lost or (code is grpc.StatusCode.INTERNAL and details == _LOST):
+        how = next((how for said, how in _HOW_GONE.items() if said in details), None)
+        return Gone(who, how or "its connection broke")
+    if code is grpc.StatusCode.UNIMPLEMENTED and details == _NO_METHOD:
+        return CallFailed(code.name, f"{who} is no {kind}; what else is running there?")
     pause = profiles.pushback_from_trailers(error.trailing_metadata())
-    return CallFailed(status, f"{who} answered {status}: {error.details()}", retry_after=pause)
+    return CallFailed(code.name, f"{who} answered {code.name}: {details}", retry_after=pause)

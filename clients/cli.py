@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing
 from typing import TYPE_CHECKING
 
+from clients.errors import Gone
 from clients.flags import build_parser, read_config
 from clients.report import Report
 from dds.errors import DdsError, InvalidInput
@@ -79,7 +80,10 @@ async def _standard_input() -> asyncio.StreamReader:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run ``mec-client``: exit code 0 done, 2 wrong input or refused, 130 interrupted."""
+    """Run ``mec-client``.
+
+    Exit code: 0 done, 1 a server went away, 2 wrong input or refused, 130 interrupted.
+    """
     given = sys.argv[1:] if argv is None else list(argv)
     if "--helper" in given:
         from clients.helper_cli import main as help_others
@@ -92,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             asyncio.run(_play(config, args.server, args.cloud, report, args.step))
     except DdsError as error:
         print(f"mec-client: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, Gone) else 2
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("mec-client: interrupted", file=sys.stderr)
         return 130

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dds.errors import DdsError
 
-__all__ = ["CallFailed", "MarketRefused"]
+__all__ = ["CallFailed", "Gone", "MarketRefused"]
 
 
 class CallFailed(DdsError):
@@ -20,7 +20,18 @@ class CallFailed(DdsError):
         self.retry_after = retry_after
 
 
+class Gone(CallFailed):
+    """Whoever was called is not there, or not any more.
+
+    who: was called; how: that shows, such as "its connection broke".
+    """
+
+    def __init__(self, who: str, how: str) -> None:
+        super().__init__("UNAVAILABLE", f"{who} is gone: {how}")
+        self.how = how
+
+
 class MarketRefused(DdsError):
-    """The market would not have this client, or was lost; the text says why."""
+    """The market would not have this client; the text says why."""
 
     status = "FAILED_PRECONDITION"

@@ -35,6 +35,10 @@ _SHORT, _LONG = 10.0, 120.0
 _SLOWEST = 2e6
 #: A helper that comes back is found again within so many ms.
 _LONGEST_BACKOFF_MS = 2000
+#: With a call under way a helper is asked so often whether it is there, and has to answer within so
+#: long, ms.  Both are done by threads of gRPC: a Python that stands still, here or there, is not
+#: gone (protobuf takes seconds for a large model, and holds the GIL).
+_PING_MS, _PONG_MS = 1000, 3000
 
 T = TypeVar("T")
 
@@ -54,6 +58,14 @@ class HelperChannel:
                 ("grpc.max_send_message_length", _MESSAGE_BYTES),
                 ("grpc.initial_reconnect_backoff_ms", 100),
                 ("grpc.max_reconnect_backoff_ms", _LONGEST_BACKOFF_MS),
+                # The least that an attempt to connect takes is also the most.
+                ("grpc.min_reconnect_backoff_ms", _PONG_MS),
+                ("grpc.keepalive_time_ms", _PING_MS),
+                # Both: without the second, gRPC was seen to wait a minute whatever the first says.
+                ("grpc.keepalive_timeout_ms", _PONG_MS),
+                ("grpc.http2.ping_timeout_ms", _PONG_MS),
+                # A long operator sends nothing between two pings.
+                ("grpc.http2.max_pings_without_data", 0),
                 # Helpers of the same address are different processes, one after another.
                 ("grpc.use_local_subchannel_pool", 1),
             ],
@@ -149,11 +161,7 @@ class HelperChannel:
             raise self._failure(error) from error
 
     def _failure(self, error: grpc.aio.AioRpcError) -> CallFailed:
-        failed = call_failed(error, f"the helper at {self.address}")
-        if error.code() == grpc.StatusCode.UNAVAILABLE:
-            text = f"no helper answers at {self.address}; is mec-client --helper running there?"
-            return CallFailed(failed.status, text, failed.retry_after)
-        return failed
+        return call_failed(error, f"the helper at {self.address}", "mec-client --helper")
 
 
 def _digest(model: bytes) -> str:

@@ -224,6 +224,8 @@ class HelperServer:
                 ("grpc.http2.ping_timeout_ms", _PONG_MS),
                 # Pings need no data between them: a client waits for long operators in silence.
                 ("grpc.http2.max_pings_without_data", 0),
+                # Nor do those of clients, who ask as often as they like.
+                ("grpc.http2.max_ping_strikes", 0),
             ],
         )
         self._health = health.aio.HealthServicer()

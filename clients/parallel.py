@@ -335,10 +335,12 @@ class ParallelRunner:
     async def _lose(self, plan: LoadedPlan | None, error: WorkerFailed) -> None:
         """Go on without the helpers that do not answer, or else the suspect, or else any."""
         members = self._crew.team.members if plan is None else tuple(plan.members.values())
-        silent = [error.suspect] if error.suspect and error.silent else await _silent(members)
-        for member in silent or ([error.suspect] if error.suspect else members):
-            why = "it does not answer" if member in silent else str(error)
-            self._crew.team.lose(member, why)
+        absent: Mapping[Member, str] = {}
+        if not error.gone:
+            reasons = await asyncio.gather(*(member.absent() for member in members))
+            absent = {member: why for member, why in zip(members, reasons, strict=True) if why}
+        for member in absent or ([error.suspect] if error.suspect else members):
+            self._crew.team.lose(member, absent.get(member) or str(error))
         if plan is not None and plan is self._plan:
             self._plan = None
             await self._drop(plan)
@@ -349,9 +351,3 @@ class ParallelRunner:
             left = {k: one for k, one in plan.members.items() if one in self._crew.team.members}
             self._crew.team.background(replace(plan, members=left).unload())
             plan.loaded.close()
-
-
-async def _silent(members: Sequence[Member]) -> list[Member]:
-    """Those that do not answer, all asked at once."""
-    answers = await asyncio.gather(*(member.answers() for member in members))
-    return [member for member, there in zip(members, answers, strict=True) if not there]

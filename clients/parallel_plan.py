@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, TypeVar
 
-from clients.errors import CallFailed
+from clients.errors import CallFailed, Gone
 from clients.mailboxes import Form, announced
 from clients.pacing import PacedEngine
 from clients.team import Member
@@ -44,26 +44,42 @@ T = TypeVar("T")
 class WorkerFailed(DdsError):
     """A run or its preparation failed; the text says why.
 
-    suspect: the helper that seems to be the reason, None where nobody can tell; silent: it was
-    asked whether it is there, and did not answer.
+    suspect: the helper that seems to be the reason, None where nobody can tell; gone: it certainly
+    is, as it is not there any more.
     """
 
     status = "UNAVAILABLE"
 
-    def __init__(self, suspect: Member | None, text: str, *, silent: bool = False) -> None:
+    def __init__(self, suspect: Member | None, text: str, *, gone: bool = False) -> None:
         super().__init__(text)
         self.suspect = suspect
-        self.silent = silent
+        self.gone = gone
+
+    @classmethod
+    def of(cls, member: Member, error: DdsError) -> WorkerFailed:
+        """What a failed call to a helper means."""
+        if isinstance(error, Gone):
+            return cls(member, error.how, gone=True)
+        return cls(member, str(error))
 
 
 async def silence(members: Sequence[Member]) -> None:
-    """Wait until one of them does not answer; raises WorkerFailed then."""
-    while True:
-        await asyncio.sleep(_LOOK)
-        answers = await asyncio.gather(*(member.answers() for member in members))
-        for member, answered in zip(members, answers, strict=True):
-            if not answered:
-                raise WorkerFailed(member, "it does not answer", silent=True)
+    """Wait until one of them is not there; raises WorkerFailed then."""
+
+    async def watch(member: Member) -> None:
+        why = ""
+        while not why:
+            await asyncio.sleep(_LOOK)
+            why = await member.absent()
+        raise WorkerFailed(member, why, gone=True)
+
+    # One that takes long to answer must not keep the others from being asked.
+    watches = [asyncio.create_task(watch(member)) for member in members]
+    try:
+        await asyncio.gather(*watches)
+    finally:
+        for each in watches:
+            each.cancel()
 
 
 async def attended(work: Coroutine[Any, Any, T], members: Sequence[Member]) -> T:
@@ -194,7 +210,7 @@ async def _load_there(
             await member.channel.put_model(member.lease, digest, model)
         return await member.channel.load_program(Assignment(member.lease, key, program, peers))
     except (CallFailed, InvalidInput) as error:
-        raise WorkerFailed(member, str(error)) from error
+        raise WorkerFailed.of(member, error) from error
 
 
 async def _unload(member: Member, key: str) -> None:

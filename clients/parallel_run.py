@@ -125,7 +125,7 @@ class _Run:
         except PeerFailed as error:
             raise WorkerFailed(plan.suspect(error.worker) or member, str(error)) from error
         except (CallFailed, InvalidInput) as error:
-            raise WorkerFailed(member, str(error)) from error
+            raise WorkerFailed.of(member, error) from error
         raise WorkerFailed(member, f"the helper at {member.address} ended its run too early")
 
     def _post(self, part: Part, receiver: int, values: NDArray[Any]) -> None:
@@ -143,4 +143,4 @@ class _Run:
         try:
             await member.channel.deliver(delivery)
         except (CallFailed, InvalidInput) as error:
-            raise WorkerFailed(member, str(error)) from error
+            raise WorkerFailed.of(member, error) from error

@@ -7,12 +7,13 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from clients.errors import CallFailed, MarketRefused
+from clients.errors import CallFailed, Gone, MarketRefused
 from clients.server import Server
+from dds.errors import DdsError
 from dds.market.client import Client
 from dds.session.answers import Settlement
 from dds.session.client import ClientSession
-from dds.session.messages import Bid, ClientMessage, Post, ServerMessage
+from dds.session.messages import Bid, ClientMessage, Code, Post, ServerMessage
 from dds.session.states import ClientState
 
 __all__ = ["Player"]
@@ -77,11 +78,11 @@ class Player:
         self._send(self.session.update(client, self._clock()))
 
     async def until(self, *states: ClientState) -> None:
-        """Wait for one of the states; raises MarketRefused when the session ends in another."""
+        """Wait for one of the states; raises what :meth:`end` says when it ends in another."""
         await self._until(lambda: self.session.state in states)
 
     async def settled(self) -> Settlement:
-        """Wait for the allocation of the newest costs; raises MarketRefused as :meth:`until`."""
+        """Wait for the allocation of the newest costs; raises as :meth:`until`."""
         session = self.session
 
         def newest() -> bool:
@@ -102,12 +103,17 @@ class Player:
         for task in self._tasks:
             if task.done() and not task.cancelled() and (error := task.exception()):
                 raise error
+        raise self.end()
+
+    def end(self) -> DdsError:
+        """Why the session ended: Gone where the server did, too, or MarketRefused."""
         refusal = self.session.refusal
-        raise MarketRefused(
-            f"the market refused {self.session.name!r}: {refusal.message}"
-            if refusal
-            else f"the market lost {self.session.name!r}: nothing was heard for the lease time"
-        )
+        server = f"the server at {self._server.address}"
+        if refusal is None:
+            return Gone(server, "nothing was heard for the lease time")
+        if refusal.code is Code.CLOSING:
+            return Gone(server, "it was stopped")
+        return MarketRefused(f"the market refused {self.session.name!r}: {refusal.message}")
 
     def _send(self, messages: Sequence[ClientMessage]) -> None:
         for message in messages:

@@ -51,7 +51,12 @@ class ServerRun:
 
 
 class Server(Protocol):
-    """A market and the machine behind it; calls raise CallFailed."""
+    """A market and the machine behind it; calls raise CallFailed.
+
+    address: where it is.
+    """
+
+    address: str
 
     def play(self, outgoing: AsyncIterator[ClientMessage]) -> AsyncIterator[ServerMessage]:
         """One stream of the game: messages from the server, for those sent to it."""

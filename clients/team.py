@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any, Self
 
 from clients.config import Emit
-from clients.errors import CallFailed
+from clients.errors import CallFailed, Gone
 from clients.helper_channel import HelperChannel
 from clients.team_config import TeamConfig
 from dds.errors import InvalidInput
@@ -26,8 +26,9 @@ _HANDLING = 5e-4
 _SMALL_ECHOES, _LARGE_ECHOES, _LARGE = 5, 3, 2**20
 #: No link is measured to be faster than this, bytes/s.
 _FASTEST = 1e10
-#: A helper that does not say who it is for so long is not there, s.
-_PATIENCE = 3.0
+#: A helper that is there, and does not say who it is for so long, hangs, s.  Whether it is there
+#: at all is found out much sooner (clients/helper_channel.py).
+_PATIENCE = 30.0
 #: Seconds that a helper gets to hear that the client leaves.
 _FAREWELL = 1.0
 
@@ -52,13 +53,15 @@ class Member:
         """What the device holds there."""
         return self.tenancy.lease
 
-    async def answers(self) -> bool:
-        """Whether it still says who it is."""
+    async def absent(self) -> str:
+        """Why it is not to be counted on any more; "" where it still says who it is."""
         try:
             await self.channel.describe(_PATIENCE)
+        except Gone as error:
+            return error.how
         except (CallFailed, InvalidInput):
-            return False
-        return True
+            return "it does not answer"
+        return ""
 
 
 class Team:

@@ -14,7 +14,7 @@ from clients.adapting import LEAST_SAVING, saving
 from clients.cloud import CloudShare
 from clients.config import IN_CLOUD, AgentConfig, Pause
 from clients.course import Course, Switch, moved
-from clients.errors import CallFailed, MarketRefused
+from clients.errors import CallFailed
 from clients.link import ShapedLink
 from clients.logbook import Logbook
 from clients.offload import Leases, Offload, Servers
@@ -71,39 +71,48 @@ class Trade:
 
     async def run(self, pause: Pause) -> dict[str, Any]:
         """Join, play, infer and leave; pauses before inferring and leaving."""
+        session = ClientSession(self._config.name, secrets.token_urlsafe(18))
+        player = Player(session, self._servers.edge, on_bid=self._on_bid)
+        async with player, AsyncExitStack() as stack:
+            try:
+                return await self._trade(player, stack, pause)
+            except CallFailed as error:
+                # It may have been the first sign of a server that stops, or of a lost lease.
+                await asyncio.sleep(_NEWS)
+                if player.ended:
+                    raise player.end() from error
+                raise
+
+    async def _trade(self, player: Player, stack: AsyncExitStack, pause: Pause) -> dict[str, Any]:
+        """What comes between joining and leaving."""
         config, prepared = self._config, self._prepared
-        session = ClientSession(config.name, secrets.token_urlsafe(18))
-        async with AsyncExitStack() as stack:
-            player = await stack.enter_async_context(
-                Player(session, self._servers.edge, on_bid=self._on_bid)
-            )
-            await player.until(ClientState.ADMITTED)
-            terms = session.terms
-            assert terms is not None  # noqa: S101 -- it is admitted
-            cloud = await self._join_cloud(stack)
-            self._planner, source = await self._plan(player, terms, cloud)
-            client, options = self._client()
-            points = [[p.base_latency, p.server_work] for p in client.frontier.pieces]
-            self._emit("joined", capacity=terms.capacity, core=terms.core.name, server=source,
-                       groups=self._planner.groups, pieces=points)  # fmt: skip
-            self._enter(player, client, options)
-            await player.until(ClientState.HOLDING)
-            messages = {"messages": player.sent, "messages_received": player.received}
-            offload = await stack.enter_async_context(
-                Offload(prepared.model, prepared.graph, self._servers, self._link, config.runtime,
-                        config.cloud,
-                        open_runner=self._crew.open_part if self._crew else None)
-            )  # fmt: skip
+        await player.until(ClientState.ADMITTED)
+        terms = player.session.terms
+        assert terms is not None  # noqa: S101 -- it is admitted
+        cloud = await self._join_cloud(stack)
+        self._planner, source = await self._plan(player, terms, cloud)
+        client, options = self._client()
+        points = [[p.base_latency, p.server_work] for p in client.frontier.pieces]
+        self._emit("joined", capacity=terms.capacity, core=terms.core.name, server=source,
+                   groups=self._planner.groups, pieces=points)  # fmt: skip
+        self._enter(player, client, options)
+        await player.until(ClientState.HOLDING)
+        messages = {"messages": player.sent, "messages_received": player.received}
+        offload = await stack.enter_async_context(
+            Offload(prepared.model, prepared.graph, self._servers, self._link, config.runtime,
+                    config.cloud,
+                    open_runner=self._crew.open_part if self._crew else None)
+        )  # fmt: skip
 
-            async def prepare(placement: Placement) -> None:
-                leases = _leases(player, cloud)
-                upload = await offload.prepare(placement, leases, self._log.inputs(0))
-                self._emit("uploaded", bytes=upload.bytes, known=upload.known)
+        async def prepare(placement: Placement) -> None:
+            leases = _leases(player, cloud)
+            upload = await offload.prepare(placement, leases, self._log.inputs(0))
+            self._emit("uploaded", bytes=upload.bytes, known=upload.known)
 
-            course = await stack.enter_async_context(
-                Course(offload, prepare, cloud, self._on_switch, self._on_kept)
-            )
-            result = await self._play_out(player, offload, course, cloud, terms, pause)
+        course = await stack.enter_async_context(
+            Course(offload, prepare, cloud, self._on_switch, self._on_kept)
+        )
+        result = await self._play_out(player, offload, course, cloud, terms, pause)
         return {**result, **self._log.latencies(self._strategy), **messages}
 
     async def _join_cloud(self, stack: AsyncExitStack) -> CloudShare | None:
@@ -288,8 +297,8 @@ def _leases(player: Player, cloud: CloudShare | None) -> Leases:
 
 
 def _holding(player: Player) -> Settlement:
-    """What the lease holds; raises MarketRefused when the market has let go of it."""
+    """What the lease holds; raises what :meth:`Player.end` says when the session is over."""
     settlement = player.session.settlement
     if player.session.lease is None or settlement is None or player.ended:
-        raise MarketRefused(f"the market let go of {player.session.name!r}; join again")
+        raise player.end()
     return settlement

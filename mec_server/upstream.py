@@ -21,6 +21,7 @@ from dds.errors import DdsError, InvalidInput
 from dds.wire import open_inference_pb2 as oip
 from dds.wire import open_inference_pb2_grpc as oip_grpc
 from dds.wire import profiles, tensors
+from dds.wire.calling import SILENT_UPSTREAM
 from mec_server.chaining import Boundary
 from mec_server.errors import NoUpstream, UpstreamFailed
 from mec_server.executor import Execution
@@ -31,7 +32,6 @@ __all__ = ["Relay", "Upstream"]
 _MOST_BOUNDARIES = 256
 #: A restarted upstream is found again within so many ms.
 _LONGEST_BACKOFF_MS = 2000
-_SILENT = "the upstream does not answer; try again later"
 #: What gRPC says in place of a status that it has lost.
 _LOST = "Internal error from Core"
 #: Metadata that concerns the server a call is for.
@@ -278,7 +278,7 @@ def _status(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str]:
     """
     lost = (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, _LOST)
     if lost or error.code() is grpc.StatusCode.UNAVAILABLE:
-        return grpc.StatusCode.UNAVAILABLE, _SILENT
+        return grpc.StatusCode.UNAVAILABLE, SILENT_UPSTREAM
     return error.code(), error.details() or ""
 
 

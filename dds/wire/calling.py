@@ -8,7 +8,11 @@ from typing import Any
 from dds.session.upload import CHUNK_BYTES, ModelHeader
 from dds.wire import codec, market_pb2, tensors
 
-__all__ = ["start_upload"]
+__all__ = ["SILENT_UPSTREAM", "start_upload"]
+
+#: What a server says, with the status UNAVAILABLE, when the one behind it does not answer; any
+#: other call that ends with that status was ended by gRPC.
+SILENT_UPSTREAM = "the upstream does not answer; try again later"
 
 
 def start_upload(method: Callable[..., Any], header: ModelHeader, model: bytes, **how: Any) -> Any:

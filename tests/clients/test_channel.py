@@ -8,8 +8,11 @@ import grpc
 import pytest
 
 from clients.channel import Channel
-from clients.errors import CallFailed
+from clients.errors import CallFailed, Gone
 from clients.helper_channel import HelperChannel
+from dds.wire.calling import SILENT_UPSTREAM
+
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
 class Ending:
@@ -53,18 +56,35 @@ async def play_a_program(ending: Ending) -> None:
 
 @pytest.mark.parametrize("play", [play_the_game, play_a_program])
 @pytest.mark.parametrize(
-    ("code", "details", "status"),
+    ("code", "details", "status", "said"),
     [
-        (grpc.StatusCode.UNAVAILABLE, "Socket closed", "UNAVAILABLE"),
+        (
+            UNAVAILABLE,
+            "Stream removed (Socket closed)",
+            "UNAVAILABLE",
+            "gone: its connection broke",
+        ),
+        (UNAVAILABLE, "Stream removed (ping timeout)", "UNAVAILABLE", "gone: it does not answer"),
+        (UNAVAILABLE, "failed to connect to all", "UNAVAILABLE", "gone: it cannot be reached"),
+        # One that answers is there.
+        (UNAVAILABLE, f"upstream: {SILENT_UPSTREAM}", "UNAVAILABLE", "answered UNAVAILABLE: upst"),
         # What gRPC says when it has lost the status of a stream that broke.
-        (grpc.StatusCode.INTERNAL, "Internal error from Core", "UNAVAILABLE"),
-        (grpc.StatusCode.INTERNAL, "a bug", "INTERNAL"),
-        (grpc.StatusCode.PERMISSION_DENIED, "no lease", "PERMISSION_DENIED"),
+        (grpc.StatusCode.INTERNAL, "Internal error from Core", "UNAVAILABLE", "gone: its con"),
+        (grpc.StatusCode.INTERNAL, "a bug", "INTERNAL", "answered INTERNAL: a bug"),
+        (
+            grpc.StatusCode.PERMISSION_DENIED,
+            "no lease",
+            "PERMISSION_DENIED",
+            "answered PERMISSION_DENIED",
+        ),
+        (grpc.StatusCode.UNIMPLEMENTED, "Method not found!", "UNIMPLEMENTED", "is no mec-"),
     ],
 )
 def test_a_stream_that_broke_can_be_told_from_one_that_was_refused(
-    play, code, details, status
+    play, code, details, status, said
 ) -> None:
     with pytest.raises(CallFailed) as caught:
         asyncio.run(play(Ending(code, details)))
     assert caught.value.status == status
+    assert f"at nowhere:1 {'is ' if said.startswith('gone') else ''}{said}" in str(caught.value)
+    assert isinstance(caught.value, Gone) is said.startswith("gone")

@@ -1,6 +1,7 @@
 """A helper's connections: as many to others as may be, and none kept to clients that vanished."""
 
 import asyncio
+import ctypes
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import cast
@@ -8,7 +9,8 @@ from typing import cast
 import numpy as np
 import pytest
 
-from clients import helper_rpc
+from clients import helper_channel, helper_rpc
+from clients.errors import Gone
 from clients.helper_channel import HelperChannel
 from clients.helper_config import HelperConfig
 from clients.helper_handlers import HelperHandlers
@@ -80,7 +82,7 @@ class Wire:
     """Carries bytes to a server and back, until it is cut and nobody is told."""
 
     def __init__(self, server: str) -> None:
-        self._server = server
+        self.server = server
         self.connected = asyncio.Event()
         self.connected.set()
         self.carrying: set[asyncio.Task[None] | None] = set()
@@ -88,7 +90,7 @@ class Wire:
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """For one connection, both ways."""
         self.carrying.add(asyncio.current_task())
-        host, _, port = self._server.rpartition(":")
+        host, _, port = self.server.rpartition(":")
         back, forth = await asyncio.open_connection(host, int(port))
         await asyncio.gather(self._copy(reader, forth), self._copy(back, writer))
 
@@ -124,6 +126,34 @@ def test_a_run_ends_whose_client_has_vanished(monkeypatch: pytest.MonkeyPatch) -
         playing.cancel()
 
     served(use)
+
+
+def test_a_helper_is_gone_when_its_wire_is_and_not_when_python_stands_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(helper_channel, "_PING_MS", 50)
+    monkeypatch.setattr(helper_channel, "_PONG_MS", 300)
+
+    async def use(handlers: HelperHandlers, channel: HelperChannel, wire: Wire) -> None:
+        direct = HelperChannel(wire.server)
+        await direct.describe()
+        asked = asyncio.ensure_future(direct.describe())
+        # Protobuf does the same to models of hundreds of megabytes.
+        await asyncio.sleep(0)
+        holding_the_gil(900_000)
+        assert (await asked).version == handlers.describe().version
+        await direct.close()
+
+        await channel.describe()
+        wire.connected.clear()
+        with pytest.raises(Gone, match="is gone: it does not answer"):
+            await channel.describe(30.0)
+
+    served(use)
+
+
+#: Sleeps for so many microseconds, and no Python runs meanwhile.
+holding_the_gil = ctypes.PyDLL(None).usleep
 
 
 def served(use: Callable[[HelperHandlers, HelperChannel, Wire], Awaitable[None]]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from clients.errors import CallFailed, MarketRefused
+from clients.errors import CallFailed, Gone, MarketRefused
 from clients.player import Player
 from dds.cut.pieces import Frontier
 from dds.market.client import Client
@@ -22,6 +22,8 @@ from dds.session.timing import Timing
 
 class Market:
     """A market in memory, with the streams of a server; its clock follows the loop's."""
+
+    address = "market:1"
 
     def __init__(self) -> None:
         terms = Terms(Clearing(1.0), 1.0, ReferenceCore("core", 1e10, 1e10, 0.0))
@@ -147,6 +149,18 @@ def test_a_name_that_is_taken_is_refused() -> None:
 
     with pytest.raises(MarketRefused, match="'anna' is taken"):
         asyncio.run(taken())
+
+
+def test_a_market_that_closes_was_stopped() -> None:
+    async def scene(market: Market, player: Player) -> None:
+        await buy(player)
+        market.carry_out(market.server.close(market.now()))
+        while not player.ended:
+            await asyncio.sleep(0.01)
+        raise player.end()
+
+    with pytest.raises(Gone, match="the server at market:1 is gone: it was stopped"):
+        play(scene)
 
 
 def test_leaving_a_server_that_is_no_longer_there_is_no_failure() -> None:

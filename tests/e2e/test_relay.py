@@ -261,7 +261,7 @@ async def reachable(channel: Channel) -> Any:
             return await channel.status()
         except CallFailed as error:
             told = str(error)
-        assert told == f"the server answered UNAVAILABLE: {SILENT}"
+        assert told == f"the server at {channel.address} answered UNAVAILABLE: {SILENT}"
         await asyncio.sleep(0.1)
 
 
