@@ -16,7 +16,7 @@ from dds.execution.forecast import forecast
 from dds.execution.processes import PinnedWorkers, available_cores, check_cores
 from dds.execution.slices import SliceCosts, measure_links, measure_slices, seconds_per_operator
 from dds.model.graph import ModelGraph
-from dds.model.importer import load_model
+from dds.model.importer import ModelSource, load_model
 from dds.parallel.candidates import candidates
 from dds.parallel.normalise import normalise
 from dds.parallel.program import Program
@@ -65,7 +65,7 @@ class MachinePlan:
 
 
 def plan_for_this_machine(
-    model: bytes,
+    model: ModelSource,
     cores: Sequence[int] | None = None,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
@@ -128,7 +128,7 @@ class MachineRun:
 
 @contextlib.contextmanager
 def on_this_machine(
-    model: bytes,
+    model: ModelSource,
     cores: Sequence[int] | None = None,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
@@ -136,10 +136,10 @@ def on_this_machine(
 ) -> Iterator[MachineRun]:
     """Run a model in slices on several cores of this machine, a process pinned to each.
 
-    cores: as the system numbers them, by default up to four of those that this process may use;
-    the first has the model's inputs and outputs; shapes: of inputs that the model leaves open, as
-    in :func:`dds.load_model`; runtime: onnxruntime's settings, one thread in each process unless
-    told otherwise.
+    model: a path, or ONNX bytes; cores: as the system numbers them, by default up to four of those
+    that this process may use; the first has the model's inputs and outputs; shapes: of inputs that
+    the model leaves open, as in :func:`dds.load_model`; runtime: onnxruntime's settings, one thread
+    in each process unless told otherwise.
 
     Entering measures the model and slices of it, plans, and starts the processes: seconds to a
     minute.  The first inference or two are slow: memory is touched for the first time.

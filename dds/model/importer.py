@@ -23,13 +23,14 @@ from dds.model.reach import reach
 from dds.model.shapes import Forms, infer
 from dds.model.window import window
 
-__all__ = ["load_model", "read_model"]
+__all__ = ["ModelSource", "load_model", "read_model"]
+
+#: Where a model comes from: a path, or the bytes of an ONNX file.
+ModelSource = str | os.PathLike[str] | bytes
 
 
 def load_model(
-    source: str | os.PathLike[str] | bytes,
-    *,
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    source: ModelSource, *, shapes: Mapping[str, Sequence[int]] | None = None
 ) -> ModelGraph:
     """Load an ONNX model as a graph of operators and tensors.
 
@@ -54,7 +55,7 @@ def load_model(
     >>> len(graph.operators), graph.tensors[graph.inputs[0]].shape
     (66, (1, 3, 224, 224))
     """
-    data = source if isinstance(source, bytes) else read_model(source)
+    data = read_model(source)
     file = open_onnx(data)
     flow = dataflow(file)
     forms = infer(file, flow.inputs, shapes)
@@ -66,18 +67,20 @@ def load_model(
     )
 
 
-def read_model(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a model file; InvalidInput when there is none to read."""
+def read_model(source: ModelSource) -> bytes:
+    """The bytes of a model, given or in a file; InvalidInput when there is none to read."""
+    if isinstance(source, bytes):
+        return source
     try:
-        return Path(path).read_bytes()
+        return Path(source).read_bytes()
     except FileNotFoundError as error:
-        raise InvalidInput(f"no such model file: {os.fspath(path)!r}") from error
+        raise InvalidInput(f"no such model file: {os.fspath(source)!r}") from error
     except IsADirectoryError as error:
         raise InvalidInput(
-            f"{os.fspath(path)!r} is a directory; pass the .onnx file inside it"
+            f"{os.fspath(source)!r} is a directory; pass the .onnx file inside it"
         ) from error
     except (OSError, ValueError, TypeError) as error:
-        raise InvalidInput(f"cannot read the model file {path!r}: {error}") from error
+        raise InvalidInput(f"cannot read the model file {source!r}: {error}") from error
 
 
 def _build(

@@ -86,9 +86,13 @@ class OnnxFile:
 def open_onnx(data: bytes) -> OnnxFile:
     """Parse everything but the weights of an ONNX model.
 
-    Raises InvalidInput for bytes that are no ONNX model, for external data
+    Raises InvalidInput for what is not bytes, for bytes that are no ONNX model, for external data
     and for sparse tensors (a 98-byte one unpacks to gigabytes).
     """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InvalidInput(
+            f"the model is of type {type(data).__name__}; pass the bytes of an ONNX file"
+        )
     if not data:
         raise InvalidInput("the model is empty (0 bytes); pass the bytes of an ONNX file")
     view = memoryview(data)

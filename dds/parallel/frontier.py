@@ -27,7 +27,7 @@ from dds.model.graph import ModelGraph
 from dds.model.subgraph import device_part
 from dds.parallel.schedule import Schedule, schedule
 from dds.parallel.tiles import blocks
-from dds.parallel.workers import Worker, WorkerLinks, seconds_of
+from dds.parallel.workers import Worker, WorkerLinks, check_question, seconds_of
 
 __all__ = ["DevicePlan", "ParallelFrontier", "parallel_frontier"]
 
@@ -144,6 +144,7 @@ def parallel_frontier(
     >>> found.alone.pieces[-1].base_latency
     11.0
     """
+    check_question(graph, workers, links)
     if most < 0:
         raise InvalidInput(f"most is {most}; need a number of cuts >= 0")
     seconds = seconds_of(graph, workers)

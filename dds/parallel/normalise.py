@@ -26,6 +26,7 @@ from onnx import numpy_helper
 
 from dds.model import values
 from dds.model.dataflow import Dataflow, dataflow
+from dds.model.importer import ModelSource, read_model
 from dds.model.onnxfile import OnnxFile, Span, assemble, open_onnx, opset
 from dds.model.reach import broadcast_axis
 from dds.model.shapes import Forms, fix_shapes, infer
@@ -40,17 +41,17 @@ _FLOATS = ("float16", "float32", "float64")
 _FIRST_WITH_OWN_BROADCAST = 7
 
 
-def normalise(model: bytes, *, shapes: Mapping[str, Sequence[int]] | None = None) -> bytes:
+def normalise(model: ModelSource, *, shapes: Mapping[str, Sequence[int]] | None = None) -> bytes:
     """The same model with batch norms folded and LRN rewritten.
 
-    shapes: as for :func:`~dds.model.importer.load_model`; they are written into the model.
-    Tensors that are left keep their names; what lay inside a folded chain is gone.  Batch norms
-    and LRN that cannot be rewritten (parameters that are no constants, training mode) stay as
-    they are.
+    model: a path, or ONNX bytes; shapes: as for :func:`~dds.model.importer.load_model`; they are
+    written into the model.  Tensors that are left keep their names; what lay inside a folded chain
+    is gone.  Batch norms and LRN that cannot be rewritten (parameters that are no constants,
+    training mode) stay as they are.
 
     Raises InvalidInput like :func:`~dds.model.importer.load_model`.
     """
-    file = open_onnx(model)
+    file = open_onnx(read_model(model))
     flow = dataflow(file)
     work = _Work(file, flow, infer(file, flow.inputs, shapes))
     for v in flow.operators:

@@ -19,6 +19,7 @@ import onnx
 from dds.errors import InvalidInput
 from dds.model.dataflow import Dataflow, dataflow
 from dds.model.graph import ModelGraph
+from dds.model.importer import ModelSource, read_model
 from dds.model.onnxfile import OnnxFile, open_onnx
 from dds.model.shapes import infer
 from dds.parallel import tiles
@@ -78,7 +79,7 @@ def within(region: Region, outer: Region) -> Region:
     return Region(region.axis, region.low - shift, region.high - shift)
 
 
-def tile_model(model: bytes, graph: ModelGraph, tile: Tile) -> TileModel:
+def tile_model(model: ModelSource, graph: ModelGraph, tile: Tile) -> TileModel:
     """The ONNX model of one tile; :meth:`Source.tile` when there are several.
 
     Raises InvalidInput like :class:`Source` and :func:`~dds.parallel.tiles.tile_regions`.
@@ -99,12 +100,12 @@ class Source:
     shell: onnx.ModelProto
 
     @classmethod
-    def read(cls, model: bytes, graph: ModelGraph) -> Source:
-        """Read ``model``, whose graph is ``graph``.
+    def read(cls, model: ModelSource, graph: ModelGraph) -> Source:
+        """Read ``model``, a path or ONNX bytes, whose graph is ``graph``.
 
         Raises InvalidInput when the graph is not of this model.
         """
-        file = open_onnx(model)
+        file = open_onnx(read_model(model))
         flow = dataflow(file)
         for operator in graph.operators:
             nodes = file.model.graph.node

@@ -13,7 +13,7 @@ from dds.costs.roofline import Timing, operator_times
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
 
-__all__ = ["Worker", "WorkerLinks", "seconds_of"]
+__all__ = ["Worker", "WorkerLinks", "check_question", "seconds_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +53,10 @@ class Worker:
 class WorkerLinks:
     """What joins the workers: one medium for all of them, or full-duplex wires to a switch.
 
-    bandwidth: bytes/s (> 0, ``inf`` allowed) of every worker's link, or one number for each;
-    message: seconds >= 0 that a transfer takes beyond its bytes; shared: one transfer at a time
-    among all workers (WiFi), else every worker sends one and receives one at a time (wired).
+    bandwidth: bytes/s (> 0, ``inf`` allowed) of every worker's link, or one number for each, of
+    which a list or an array becomes a tuple; message: seconds >= 0 that a transfer takes beyond
+    its bytes; shared: one transfer at a time among all workers (WiFi), else every worker sends one
+    and receives one at a time (wired).
 
     A transfer of D bytes from i to j takes ``message + D / min(b_i, b_j)``, and keeps the medium,
     or i's way out and j's way in, for so long.
@@ -68,11 +69,18 @@ class WorkerLinks:
     shared: bool = False
 
     def __post_init__(self) -> None:
-        given = self.bandwidth if isinstance(self.bandwidth, tuple) else (self.bandwidth,)
-        if any(math.isnan(rate) or rate < 1e-100 for rate in given):
+        try:
+            given = np.array(self.bandwidth, np.float64)
+        except (TypeError, ValueError):
+            given = np.array(np.nan)
+        if given.ndim > 1 or not (given >= 1e-100).all():  # NaN fails too
+            shown = " ".join(repr(self.bandwidth).split())
             raise InvalidInput(
-                f"links.bandwidth is {self.bandwidth!r}; need bytes/s >= 1e-100 of each worker"
+                f"links.bandwidth is {shown}; need bytes/s >= 1e-100, one number or one for each "
+                "worker"
             )
+        if given.ndim:
+            object.__setattr__(self, "bandwidth", tuple(given.tolist()))
         if not (math.isfinite(self.message) and self.message >= 0.0):
             raise InvalidInput(f"links.message is {self.message!r}; need seconds >= 0")
 
@@ -88,6 +96,23 @@ class WorkerLinks:
             )
         own = np.array(given, np.float64)
         return np.asarray(np.minimum(own[:, None], own[None, :]))
+
+
+def check_question(graph: ModelGraph, workers: Sequence[Worker], links: WorkerLinks) -> None:
+    """Raises InvalidInput where one of them is something else, saying what to make of it."""
+    if not isinstance(graph, ModelGraph):
+        raise InvalidInput(f"graph is {_a(graph)}; load one: dds.load_model(path or bytes)")
+    if not isinstance(workers, Sequence):
+        raise InvalidInput(f"workers: {_a(workers)}; need a list of dds.Worker")
+    for k, worker in enumerate(workers):
+        if not isinstance(worker, Worker):
+            raise InvalidInput(f"workers[{k}] is {_a(worker)}; make a worker of it: dds.Worker(it)")
+    if not isinstance(links, WorkerLinks):
+        raise InvalidInput(f"links: {_a(links)}; need dds.WorkerLinks(bytes per second)")
+
+
+def _a(value: object) -> str:
+    return f"of type {type(value).__name__}"
 
 
 def seconds_of(graph: ModelGraph, workers: Sequence[Worker]) -> NDArray[np.float64]:

@@ -54,8 +54,9 @@ def test_the_answer_is_the_models(monkeypatch) -> None:
         (LAYERS, (99_999,), "99999 is not one"),
         (LAYERS, None, "N"),
         (b"no model", None, "ONNX"),
+        ("nowhere.onnx", None, "no such model file: 'nowhere.onnx'"),
     ],
 )
-def test_what_cannot_be_is_refused(model: bytes, cores, place: str) -> None:
+def test_what_cannot_be_is_refused(model: bytes | str, cores, place: str) -> None:
     with pytest.raises(InvalidInput, match=place), on_this_machine(model, cores):
         pass

@@ -14,6 +14,7 @@ from onnx.reference import ReferenceEvaluator
 
 from dds.model import load_model, zoo
 from dds.parallel.normalise import normalise
+from dds.parallel.rewrite import Source
 
 FLOAT = TensorProto.FLOAT
 
@@ -168,6 +169,14 @@ def test_a_batch_norm_with_parameters_that_vary_stays(run) -> None:
     assert kinds == ["ReduceMean", "Conv", NORM]
     feeds = {"x": np.random.default_rng(3).normal(size=(1, 3, 4, 4)).astype(np.float32)}
     np.testing.assert_array_equal(run(made, feeds)["y"], run(data, feeds)["y"])
+
+
+def test_a_model_may_be_a_path(tmp_path) -> None:
+    data = model_of(chain("Conv w c", f"{NORM} g b m v"), PARTS, (1, 3, 6, 6))
+    path = tmp_path / "chain.onnx"
+    path.write_bytes(data)
+    assert normalise(path) == normalise(str(path)) == normalise(data)
+    assert Source.read(path, load_model(path)).file == Source.read(data, load_model(data)).file
 
 
 def test_open_shapes_are_fixed_wherever_they_stand(run) -> None:
