@@ -49,8 +49,8 @@ class CloudConfig:
 class AgentConfig:
     """One ``mec-client``.
 
-    model: ``zoo:NAME`` or a path; slowdown: seconds the device takes per second of CPU time
-    here; value_of_time: w, credits/s per s; min_share, max_share: cores; inferences: per
+    model: ``zoo:NAME`` or a path; shapes: of its inputs that leave them open; slowdown: seconds the
+    device takes per second of CPU time here; value_of_time: w, credits/s per s; min_share, max_share: cores; inferences: per
     strategy; one_game: learn from inferences, but never ask for another game; runtime: of the
     device; seed: of weights and inputs; connect: seconds within which a server has to be reachable
     at first; repeats, budget (s): of the profile; measure_cuts: seconds for measuring the best few
@@ -71,6 +71,7 @@ class AgentConfig:
     value_of_time: float
     min_share: float = 0.0
     max_share: float = float("inf")
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     inferences: int = 3
     strategies: tuple[str, ...] = ("dds",)
     one_game: bool = False

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from dds.cli.arguments import shape
 from dds.errors import InvalidInput
 from dds.profile.runtime import OPTIMISATIONS, Runtime
 from dds.units import parse_bandwidth, parse_number, parse_seconds
@@ -49,6 +50,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="how long a server may take to be reachable at first (default: 10)")  # fmt: skip
     add("--name", default="client", help="unique among the clients of the market")
     add("--model", required=True, metavar="MODEL", help="zoo:NAME, or the path of an .onnx file")
+    add("--shape", action="append", default=[], type=shape, metavar="INPUT=D,D,...",
+        help="the shape of a model input that leaves it open; repeat for more")  # fmt: skip
     add("--device-slowdown", default="1", metavar="S",
         help="seconds the device takes per second of CPU time here (default: 1); 6,12@20 is a "
         "device that takes 12 from the 20th inference on")  # fmt: skip
@@ -147,6 +150,7 @@ def read_config(args: argparse.Namespace) -> AgentConfig:
     return AgentConfig(
         name=args.name,
         model=args.model,
+        shapes=dict(args.shape),
         slowdown=read("--device-slowdown", Slowdown.parse),
         link=link,
         value_of_time=read("--value-of-time", parse_number),

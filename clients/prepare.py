@@ -23,7 +23,8 @@ _LOOK = 0.5
 class Prepared:
     """A model, its graph, and its profile on this machine at the device's runtime.
 
-    original: the model as it was given; `model` may have been rewritten so that it can be sliced.
+    original: the model as it was given, its shapes fixed; `model` may have been rewritten so that it
+    can be sliced.
     """
 
     model: bytes
@@ -39,9 +40,11 @@ def prepare(config: AgentConfig, emit: Emit, stop: threading.Event | None = None
     measure on this machine for too long.
     """
     from dds.model import load_model, zoo
+    from dds.model.fixing import fixed
     from dds.parallel.normalise import normalise
 
-    given = model = zoo.read(config.model, seed=config.seed)
+    # What is known of a model goes by its digest: shapes are part of it from here on.
+    given = model = fixed(zoo.read(config.model, seed=config.seed), config.shapes)
     if config.helpers is not None:
         model = normalise(given)
     graph = load_model(model)

@@ -20,11 +20,11 @@ from dds.engines.engine import Array, Engine
 from dds.engines.on_onnxruntime import OnnxRuntime
 from dds.engines.upgrade import upgrade
 from dds.errors import InvalidInput
-from dds.model.dataflow import dataflow
+from dds.model.fixing import fixed, with_weights
 from dds.model.graph import ModelGraph
 from dds.model.importer import load_model
-from dds.model.onnxfile import OnnxFile, assemble, open_onnx
-from dds.model.shapes import fix_shapes, infer, tensor_type
+from dds.model.onnxfile import open_onnx
+from dds.model.shapes import tensor_type
 from dds.parallel.normalise import normalise
 from dds.parallel.tiles import blocks
 from dds.profile.runtime import random_inputs
@@ -105,35 +105,16 @@ def expose(model: bytes, graph: ModelGraph, names: Iterable[str]) -> bytes:
         if name not in returned:
             tensor = tensors[name]
             shell.graph.output.add(name=name, type=tensor_type(tensor.shape, tensor.dtype))
-    return _with_weights(shell, file)
+    return with_weights(shell, file)
 
 
 def _normalised(model: bytes, shapes: Shapes) -> bytes:
     return normalise(model, shapes=shapes)
 
 
-def _fixed(model: bytes, shapes: Shapes) -> bytes:
-    """The model with no open shapes, and otherwise as it is."""
-    if not shapes:
-        return model
-    file = open_onnx(model)
-    shell = onnx.ModelProto()
-    shell.CopyFrom(file.model)
-    fix_shapes(shell.graph, infer(file, dataflow(file).inputs, shapes))
-    return _with_weights(shell, file)
-
-
 #: What makes a model faster on an engine.  OpenVINO folds batch norms itself, and its LRN is faster
 #: than the convolution that :func:`~dds.parallel.normalise.normalise` makes of it.
-_REWRITINGS: Mapping[str, Rewriting] = MappingProxyType({"openvino": _fixed})
-
-
-def _with_weights(shell: onnx.ModelProto, file: OnnxFile) -> bytes:
-    """The bytes of a model with all the weights of a file."""
-    view = memoryview(file.data)
-    return assemble(
-        shell, [(w.end - w.start, [view[w.start : w.end]]) for w in file.weights.values()]
-    )
+_REWRITINGS: Mapping[str, Rewriting] = MappingProxyType({"openvino": fixed})
 
 
 def _boundaries(graph: ModelGraph, after: ModelGraph) -> tuple[str, ...]:

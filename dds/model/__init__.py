@@ -7,6 +7,7 @@ In reading order:
 - ``dataflow``   which ONNX nodes depend on the model's input, which fold into constants
 - ``shapes``     the fixed shape of every tensor; ``values`` follows the shape arithmetic,
                  ``guard`` refuses what would crash ONNX's inference
+- ``fixing``     a model with shapes written into it
 - ``dtypes``     element types and their sizes
 - ``work``       FLOPs and multiply-adds per operator; ``window`` kernel, stride and groups
 - ``reach``      what a slice of an operator's output reads of its inputs

@@ -45,6 +45,7 @@ def test_measuring_has_budgets_and_the_device_a_runtime() -> None:
     made = config("--optimise none --measure-cuts 500ms --measure-there 0")
     assert made.runtime == Runtime(optimisation="none")
     assert (made.measure_cuts, made.measure_there) == (0.5, 0.0)
+    assert config("--shape x=1,3,8,8 --shape y=2").shapes == {"x": (1, 3, 8, 8), "y": (2,)}
     assert config("--device-slowdown 6,12@20").slowdown == Slowdown(6.0, ((20, 12.0),))
 
 
