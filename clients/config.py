@@ -50,15 +50,16 @@ class AgentConfig:
     """One ``mec-client``.
 
     model: ``zoo:NAME`` or a path; shapes: of its inputs that leave them open; slowdown: seconds the
-    device takes per second of CPU time here; value_of_time: w, credits/s per s; min_share, max_share: cores; inferences: per
-    strategy; one_game: learn from inferences, but never ask for another game; runtime: of the
-    device; seed: of weights and inputs; connect: seconds within which a server has to be reachable
-    at first; repeats, budget (s): of the profile; measure_cuts: seconds for measuring the best few
-    cuts directly, 0 for none; measure_there: longest that bringing the whole model to a server of
-    another platform may take, s, so that it can be measured there, 0 for never; cache: folder of
-    measurements; trace: how the link changes from the first inference of a strategy on (`link` is
-    how it is before), None if it does not; cloud: behind the server, None where the client uses
-    none; helpers: other devices that run parts of what runs on this one, None for none.
+    device takes per second of CPU time here; value_of_time: w, credits/s per s; min_share,
+    max_share: cores; inferences: per strategy; one_game: learn from inferences, but never ask for
+    another game; runtime: of the device; seed: of weights and inputs; connect: seconds within which
+    a server has to be reachable at first; repeats, budget (s): of the profile; measure_cuts:
+    seconds for measuring the best few cuts directly, 0 for none; measure_there: longest that
+    bringing the whole model to a server of another platform may take, s, so that it can be measured
+    there, 0 for never; cache: folder of measurements; trace: how the link changes from the first
+    inference of a strategy on (`link` is how it is before), None if it does not; cloud: behind the
+    server, None where the client uses none; helpers: other devices that run parts of what runs on
+    this one, None for none.
 
     Raises InvalidInput for an unknown or repeated strategy, cloud-only without a cloud, and for
     numbers out of range.

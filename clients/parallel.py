@@ -22,6 +22,7 @@ from clients.config import AgentConfig, Emit
 from clients.pacing import PacedEngine, pace_of
 from clients.parallel_plan import (
     LoadedPlan,
+    Trial,
     WorkerFailed,
     attended,
     make_plan,
@@ -277,18 +278,24 @@ class ParallelRunner:
         links, most = crew.team.links(members), _WORTH_TRYING if crew.measure else 1
         found = await asyncio.to_thread(candidates, source, workers, links, _FACTORS[:most])
         best, worth = None, found[:most]
+        names = [worker.name for worker in workers]
+        trials: list[Trial] = []
         for k, candidate in enumerate(worth, start=1):
             bringing = seconds_to_bring(candidate.programs, members)
             if best is not None and bringing >= crew.measure:
+                trials.append(Trial.of(candidate.schedule, names, None))
                 continue
             crew.preparing(f"loading plan {k} of {len(worth)}, at helpers too, and trying it")
             plan = await self._tried(candidate, workers, members)
             if plan is None:
                 await self._drop(best)
                 return None
+            trials.append(Trial.of(candidate.schedule, names, plan.tried))
             if best is None or plan.latency < best.latency:
                 best, plan = plan, best
             await self._drop(plan)
+        if best is not None and crew.measure:
+            best.trials = tuple(trials)
         return best
 
     async def _tried(

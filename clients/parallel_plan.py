@@ -27,6 +27,7 @@ from dds.session.helping import Assignment
 
 __all__ = [
     "LoadedPlan",
+    "Trial",
     "WorkerFailed",
     "attended",
     "make_plan",
@@ -96,6 +97,29 @@ async def attended(work: Coroutine[Any, Any, T], members: Sequence[Member]) -> T
         await asyncio.gather(task, watch, return_exceptions=True)
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A schedule that was thought of: who has a part in it, and what an inference takes, s.
+
+    measured: None if it was not tried, as its models would have taken too long to bring.
+    """
+
+    workers: tuple[str, ...]
+    scheduled: float
+    measured: float | None
+
+    @classmethod
+    def of(cls, schedule: Schedule, names: Sequence[str], measured: float | None) -> Trial:
+        """names: of the workers."""
+        parts = sorted({task.worker for task in schedule.tasks})
+        return cls(tuple(names[k] for k in parts), schedule.latency, measured)
+
+    def summary(self) -> dict[str, Any]:
+        """For a report."""
+        return {"workers": list(self.workers), "scheduled_latency_s": self.scheduled,
+                "measured_latency_s": self.measured}  # fmt: skip
+
+
 @dataclass
 class LoadedPlan:
     """A schedule that is loaded everywhere.
@@ -116,6 +140,8 @@ class LoadedPlan:
     runs: int = 0
     #: What an inference took when the plan was tried, s; None if that was not measured.
     tried: float | None = None
+    #: This plan and those that were not taken, where they were measured.
+    trials: tuple[Trial, ...] = ()
     #: Seconds that each worker computed in the last run, by index.
     busy: dict[int, float] = field(default_factory=dict)
 
@@ -151,6 +177,7 @@ class LoadedPlan:
             "sliced": found.sliced,
             "transfers": len(found.transfers),
             "workers": workers,
+            "tried": [trial.summary() for trial in self.trials],
             "remarks": list(self.remarks),
         }
 

@@ -23,8 +23,8 @@ _LOOK = 0.5
 class Prepared:
     """A model, its graph, and its profile on this machine at the device's runtime.
 
-    original: the model as it was given, its shapes fixed; `model` may have been rewritten so that it
-    can be sliced.
+    original: the model as it was given, its shapes fixed; `model` may have been rewritten so that
+    it can be sliced.
     """
 
     model: bytes

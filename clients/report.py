@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -95,11 +96,7 @@ def _in_words(event: Mapping[str, Any]) -> str:
             doubtful = f"the last {event['inferences']} inferences may be wrong"
             return f"  the helpers' answers have turned wrong: {doubtful}"
         case "planned":
-            shares = (
-                f"{each['name']} {format_seconds(each['busy_s'])}" for each in event["workers"]
-            )
-            took = format_seconds(event["predicted_latency_s"])
-            return f"  planned: {took}; of that computing: {', '.join(shares)}"
+            return _plan_in_words(event)
         case "done":
             return "\n".join(
                 f"{strategy}: predicted {format_seconds(result['predicted_latency_s'])}, measured "
@@ -108,6 +105,27 @@ def _in_words(event: Mapping[str, Any]) -> str:
                 for strategy, result in event["strategies"].items()
             )
     return ""
+
+
+def _plan_in_words(plan: Mapping[str, Any]) -> str:
+    """Who does what, and what it was better than."""
+    workers = plan["workers"]
+    taking_part = [each for each in workers if each["tasks"]] or workers[:1]
+    shares = (f"{each['name']} {format_seconds(each['busy_s'])}" for each in taking_part)
+    took = format_seconds(plan["predicted_latency_s"])
+    told = f"  planned: {took}; of that computing: {', '.join(shares)}"
+    best: dict[bool, float] = {}
+    for trial in plan["tried"]:
+        if trial["measured_latency_s"] is not None:
+            by_itself = trial["workers"] == [workers[0]["name"]]
+            best[by_itself] = min(trial["measured_latency_s"], best.get(by_itself, math.inf))
+    alone = taking_part == workers[:1]
+    if (not alone) in best:
+        rival = "with helpers" if alone else "on the device alone"
+        told += f" ({format_seconds(best[not alone])} {rival})"
+    if too_long := sum(trial["measured_latency_s"] is None for trial in plan["tried"]):
+        told += f"; not tried, as they take too long to bring: {too_long} more"
+    return told
 
 
 def _cut_in_words(cut: Mapping[str, Any]) -> str:

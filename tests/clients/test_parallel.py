@@ -150,6 +150,11 @@ def test_the_fastest_of_the_plans_that_were_tried_is_taken() -> None:
     async def use(found: Crowd) -> None:
         # In truth the model takes half a millisecond: nobody is faster than the device alone.
         assert await infer(found) == ["device"]
+        (planned,) = found.told("planned")
+        best = min(planned["tried"], key=lambda trial: trial["measured_latency_s"] or np.inf)
+        assert best["measured_latency_s"] == planned["predicted_latency_s"]
+        assert best["workers"] == ["device"]
+        assert any(len(trial["workers"]) > 1 for trial in planned["tried"])
 
     with_crowd(2, use, measure=0.4)
 

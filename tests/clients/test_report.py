@@ -3,6 +3,7 @@
 import io
 import json
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -80,3 +81,38 @@ def test_doubts_are_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
         report.emit({"event": "doubtful", "inferences": 7})
     told = "  the helpers' answers have turned wrong: the last 7 inferences may be wrong\n"
     assert capsys.readouterr().out == told
+
+
+def worker(name: str, tasks: int) -> dict[str, Any]:
+    return {"name": name, "tasks": tasks, "busy_s": 0.001 * tasks}
+
+
+def trial(seconds: float | None, *workers: str) -> dict[str, Any]:
+    return {"workers": [*workers], "scheduled_latency_s": 0.2, "measured_latency_s": seconds}
+
+
+ALONE, HELPED = trial(0.4, "device"), trial(0.5, "device", "h1")
+
+
+@pytest.mark.parametrize(
+    ("helping", "tried", "says"),
+    [
+        (0, [HELPED, trial(0.6, "h1"), ALONE], "device 3 ms (500 ms with helpers)"),
+        (2, [HELPED, ALONE], "device 3 ms, h1 2 ms (400 ms on the device alone)"),
+        (
+            2,
+            [HELPED, trial(None, "h1")],
+            "device 3 ms, h1 2 ms; not tried, as they take too long to bring: 1",
+        ),
+        (2, [], "device 3 ms, h1 2 ms\n"),
+    ],
+)
+def test_a_plan_says_what_it_is_better_than(
+    helping: int, tried: list[Any], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workers = [worker("device", 3), worker("h1", helping)]
+    with closing(Report(as_json=False)) as report:
+        report.emit(
+            {"event": "planned", "predicted_latency_s": 0.3, "workers": workers, "tried": tried}
+        )
+    assert f"  planned: 300 ms; of that computing: {says}" in capsys.readouterr().out
