@@ -192,7 +192,8 @@ def annealed(asked: tuple[ModelGraph, list[Worker], WorkerLinks], seconds: float
         # The first rounds tell how many tries there is time for in the last.
         tries = tries if rate == math.inf else max(int(left / rate), 100)
         now, start = plan.copy(), time.perf_counter()
-        best = min(best, improve(tables, scratch, now, now.copy(), now.copy(), tries, 1, 0.03, 2))
+        room = now.copy(), now.copy()
+        best = min(best, improve(tables, scratch, now, *room, False, tries, 1, 0.03, 2))
         rate = (time.perf_counter() - start) / tries
     return best
 

@@ -131,7 +131,7 @@ def _search(
     tries: int | None,
 ) -> tuple[Schedule, float]:  # fmt: skip
     """Labels, joining, local search; and the least latency of a baseline without slices, s."""
-    from dds.parallel.search_moves import improve, join_runs
+    from dds.parallel.search_moves import improve
 
     few = len(graph.operators) <= MOST_OPERATORS
     tables = tables_of(graph, workers, links, slices=slices, fused=not few)
@@ -146,7 +146,8 @@ def _search(
         tries = _FEW_TRIES if few else min(_MOST_TRIES, max(_LEAST_TRIES, most))
     for name in (first, *others[: _STARTS - 1]) if tries and slices else ():
         plan = plans[name].copy()
-        reached = join_runs(tables, scratch, plan)
+        room = plan.copy(), plan.copy()
+        reached = improve(tables, scratch, plan, *room, True, 0, _SEED, 0.0, 0)
         if reached < end:
             best, end, method = plan, reached, "local search"
     start = best
@@ -154,7 +155,7 @@ def _search(
         plan = start.copy()
         heat, orders = (_FEW_HEAT, _FEW_ORDERS) if few else (_HEAT, _ORDERS)
         room = plan.copy(), plan.copy()
-        reached = improve(tables, scratch, plan, *room, tries, _SEED + turn, heat, orders)
+        reached = improve(tables, scratch, plan, *room, False, tries, _SEED + turn, heat, orders)
         if reached < end:
             best, end, method = plan, reached, "local search"
     units = structure_of(graph, fused=not few).units

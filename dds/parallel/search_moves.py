@@ -11,86 +11,44 @@ from dds.compiled import njit, njit_calling
 from dds.parallel import search_timeline
 from dds.parallel.search_timeline import ROWS, timeline
 
-__all__ = ["improve", "join_runs"]
-
-
-@njit_calling(search_timeline)
-def join_runs(tables: Any, scratch: Any, plan: Any) -> float:
-    """Join each unit with the run in front of it, or part them, if that helps; returns the end, s.
-
-    One pass from front to back; changes the plan.
-    """
-    joined, cut = plan.joined, plan.cut
-    no_log = scratch.finish[:0]
-    best = timeline(tables, scratch, plan, float("inf"), no_log)
-    kept = cut.copy()
-    for v in range(2, joined.shape[0] - 1):
-        if plan.kind[v] != ROWS or plan.kind[v - 1] != ROWS:
-            continue
-        joined[v] = 1 - joined[v]
-        end = timeline(tables, scratch, plan, best, no_log)
-        if end < best:
-            best = end
-            kept[:] = cut
-        else:
-            joined[v] = 1 - joined[v]
-            cut[:] = kept
-    return best
+__all__ = ["improve"]
 
 
 @njit_calling(search_timeline)
 def improve(
-    tables: Any, scratch: Any, plan: Any, kept: Any, least: Any, tries: int, seed: int,
-    heat: float, orders: int,
+    tables: Any, scratch: Any, plan: Any, kept: Any, least: Any, joining: bool, tries: int,
+    seed: int, heat: float, orders: int,
 ) -> float:  # fmt: skip
     """Local search from a plan, which becomes the best one met; returns when it ends, s.
 
-    Each try gives a unit or several in a row another layout, moves a border between two workers,
-    joins or parts runs, or, `orders` of 24 times, moves a unit in the order.  What is up to a
-    fraction `heat` worse is still accepted at first, and nothing worse at the end.  kept, least:
-    copies of the plan, room for the search.
+    joining: first each unit is joined with the run in front of it, or parted, if that helps, from
+    front to back.  Then each try gives a unit or several in a row another layout, moves a border
+    between two workers, joins or parts runs, or, `orders` of 24 times, moves a unit in the order.
+    What is up to a fraction `heat` worse is still accepted at first, and nothing worse at the end.
+    kept, least: copies of the plan, room for the search.
     """
-    count, workers = plan.kind.shape[0], tables.rates.shape[0]
+    count = plan.kind.shape[0]
     no_log = scratch.finish[:0]
     best = now = timeline(tables, scratch, plan, float("inf"), no_log)
-    layouts = tables.kinds.shape[0]
+    _put(kept, plan)
+    _put(least, plan)
     state = seed
     draws = [0, 0, 0, 0]
-    for step in range(tries if count > 2 else 0):
-        for d in range(4):
-            state = state * 48271 % 2147483647
-            draws[d] = state >> 4
-        i = 1 + draws[0] % (count - 2)
-        choice = draws[1] % 24 - orders
-        stop = min(count - 1, i + (1 + draws[3] % 8 if draws[3] % 3 else count // 4))
-        if choice < 0:
-            spread = 1 + draws[3] % max(2, min(count // 2, 24))
-            _move_in_order(tables, plan.order, i, spread if draws[2] % 2 == 0 else -spread)
-        elif choice < 3 or (choice > 11 and layouts == workers):
-            _relayout(tables, plan, i, i + 1, draws[2] % layouts)
-        elif choice < 6:
-            _relayout(tables, plan, i, stop, draws[2] % layouts)
-        elif choice < 12:  # what follows or precedes a change of layout joins the other side
-            p = i
-            while p < count - 2 and _alike(plan, p - 1, p):
-                p += 1
-            if p > 1 and draws[2] % 2 == 0:
-                for v in range(p, min(count - 1, p + 1 + draws[3] % 8)):
-                    _copy_layout(tables, plan, p - 1, v)
-            else:
-                for v in range(p - 1, max(0, p - 2 - draws[3] % 8), -1):
-                    _copy_layout(tables, plan, p, v)
-        elif choice < 18:
-            by = 1 + draws[3] // 8 % 2
-            by = by if draws[2] % 2 else -by
-            _shift(tables, plan, i, stop, draws[2] // 2 % (workers - 1), by)
-        elif i > 1:
-            plan.joined[i] = 1 - plan.joined[i]
+    first = 3 - count if joining else 0
+    for step in range(first, tries if count > 2 else 0):
+        allowed = now
+        if step < 0:  # one loop for both: each place that calls the timeline takes long to compile
+            _join_or_part(plan, count - 1 + step)
+        else:
+            for d in range(4):
+                state = state * 48271 % 2147483647
+                draws[d] = state >> 4
+            _move(tables, plan, orders, draws[0], draws[1], draws[2], draws[3])
+            allowed *= 1.0 + heat * (1.0 - step / tries) ** 2
         if _same(plan, kept):
             continue
-        allowed = now * (1.0 + heat * (1.0 - step / tries) ** 2)
         end = timeline(tables, scratch, plan, allowed, no_log)
-        if end <= allowed:
+        if end < now or (step >= 0 and end <= allowed):
             now = end
             _put(kept, plan)
             if end < best:
@@ -100,6 +58,46 @@ def improve(
             _put(plan, kept)
     _put(plan, least)
     return best
+
+
+@njit
+def _join_or_part(plan: Any, v: int) -> None:
+    """Join the run that a unit of rows is in with the one in front of it, or part them."""
+    if plan.kind[v] == ROWS and plan.kind[v - 1] == ROWS:
+        plan.joined[v] = 1 - plan.joined[v]
+
+
+@njit
+def _move(tables: Any, plan: Any, orders: int, unit: int, which: int, what: int, far: int) -> None:
+    """Change a plan in one of the ways of :func:`improve`, told by four drawn numbers."""
+    count, workers = plan.kind.shape[0], tables.rates.shape[0]
+    layouts = tables.kinds.shape[0]
+    i = 1 + unit % (count - 2)
+    choice = which % 24 - orders
+    stop = min(count - 1, i + (1 + far % 8 if far % 3 else count // 4))
+    if choice < 0:
+        spread = 1 + far % max(2, min(count // 2, 24))
+        _move_in_order(tables, plan.order, i, spread if what % 2 == 0 else -spread)
+    elif choice < 3 or (choice > 11 and layouts == workers):
+        _relayout(tables, plan, i, i + 1, what % layouts)
+    elif choice < 6:
+        _relayout(tables, plan, i, stop, what % layouts)
+    elif choice < 12:  # what follows or precedes a change of layout joins the other side
+        p = i
+        while p < count - 2 and _alike(plan, p - 1, p):
+            p += 1
+        if p > 1 and what % 2 == 0:
+            for v in range(p, min(count - 1, p + 1 + far % 8)):
+                _copy_layout(tables, plan, p - 1, v)
+        else:
+            for v in range(p - 1, max(0, p - 2 - far % 8), -1):
+                _copy_layout(tables, plan, p, v)
+    elif choice < 18:
+        by = 1 + far // 8 % 2
+        by = by if what % 2 else -by
+        _shift(tables, plan, i, stop, what // 2 % (workers - 1), by)
+    elif i > 1:
+        plan.joined[i] = 1 - plan.joined[i]
 
 
 @njit
