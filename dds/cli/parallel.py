@@ -77,7 +77,8 @@ def add(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     more("--device", type=device, metavar="NAME",
          help=f"at speed 1 (default: emulated): {', '.join(DEVICES)}")  # fmt: skip
     more("--helpers", type=_speeds, nargs="+", metavar="SPEEDS",
-         help="groups of helpers, by speed (default: 1+2 1+2+4 0.5+1+2+4)")  # fmt: skip
+         help="groups of helpers: the speed of each, the device's being 1. 1+1+1: three like the "
+         "device, 3: one that is three times as fast (default: 1+2 1+2+4 0.5+1+2+4)")  # fmt: skip
     more("--models", nargs="+", metavar="NAME", help="of the zoo (default: all nine)")
     more("--networks", nargs="+", metavar="NAME", help="of WiFi5, WiFi6, wired (default: all)")
     more("--json", action="store_true", help="print JSON instead of the tables")

@@ -21,6 +21,8 @@ def check_plot(path: Path | None) -> None:
     """Raises InvalidInput for what would prevent the picture when all is done."""
     if path is None:
         return
+    if path.suffix.lower() != ".png":
+        raise InvalidInput(f"--plot {str(path)!r}: draws a PNG; call it {path.stem or 'plot'}.png")
     if find_spec("matplotlib") is None:
         raise InvalidInput("--plot needs matplotlib; install it: pip install 'dds[plot]'")
     try:

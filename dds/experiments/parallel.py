@@ -29,6 +29,7 @@ from dds.parallel.schedule import Schedule, baselines, schedule
 from dds.parallel.workers import Worker, WorkerLinks
 
 __all__ = [
+    "ALONE",
     "EMULATED",
     "HELPERS",
     "NETWORKS",
@@ -42,6 +43,8 @@ __all__ = [
 
 #: What a schedule is compared with: the baselines, and our search without slices.
 RIVALS = (*BASELINES, "operators")
+#: The device without helpers, which is no rival: what one comes from.
+ALONE = "device alone"
 #: The device, at speed 1: a core of a small board, our choice.
 EMULATED = Device("emulated", 8e9, 4e9, 0.0, "8 GFLOP/s and 4 GB/s, nothing to start an operator")
 #: Speeds of 2, 3 and 4 helpers, the device's being 1.
@@ -143,8 +146,8 @@ class Cell:
         return min(self.rivals, key=lambda name: self.rivals[name])
 
     def saved(self, name: str) -> float:
-        """By what part of a rival's latency ours is lower; 0 for a tie."""
-        than = self.rivals[name]
+        """By what part of a rival's latency, or of :data:`ALONE`, ours is lower; 0 for a tie."""
+        than = self.alone if name == ALONE else self.rivals[name]
         return 0.0 if math.isclose(self.latency, than, rel_tol=SAME) else 1.0 - self.latency / than
 
 
@@ -189,10 +192,10 @@ def _cell(
 class Summary:
     """What cells say together.
 
-    mean, median: of what our schedules save, per rival, a part of its latency; ties: cells in which
-    that is nothing; best: the same three, and the most, against the best rival of each cell; worse:
-    cells in which a rival is faster; invalid: cells whose schedule the checker refuses.  Both
-    would be defects.
+    mean, median: of what our schedules save, per rival and against :data:`ALONE`, a part of its
+    latency; ties: cells in which that is nothing; best: the same three, and the most, against the
+    best rival of each cell; worse: cells in which a rival is faster; invalid: cells whose schedule
+    the checker refuses.  Both would be defects.
     """
 
     cells: int
@@ -209,7 +212,7 @@ class Summary:
 
 def summary(cells: Sequence[Cell]) -> Summary:
     """Means, medians and counts over at least one cell."""
-    saved = {name: [cell.saved(name) for cell in cells] for name in RIVALS}
+    saved = {name: [cell.saved(name) for cell in cells] for name in (ALONE, *RIVALS)}
     best = [cell.saved(cell.best) for cell in cells]
     return Summary(
         cells=len(cells),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from dds.experiments.parallel import Cell, Setting
+from dds.experiments.parallel import ALONE, Cell, Setting
 from dds.experiments.parallel_report import group
 from dds.model.graph import ModelGraph
 from dds.parallel.schedule import Schedule, baselines, schedule
@@ -63,10 +63,10 @@ def gantt(setting: Setting, cell: Cell) -> Figure:
         axes.set_title(f"{whose}, {1e3 * found.latency:.1f} ms", fontsize=10, loc="left")
     panels[1].set_xlabel("ms")
     panels[1].set_xlim(0.0, 1e3 * end * (1.0 + _MARGIN))
-    saved = cell.saved(cell.best)
     figure.suptitle(
         f"{cell.model} on a device and {len(cell.helpers)} helpers (speeds {group(cell.helpers)}), "
-        f"{cell.network}: " + (f"{100.0 * saved:.1f} % less latency" if saved else "a tie"),
+        f"{cell.network}: latency is {_below(cell.saved(ALONE))} the device alone "
+        f"({1e3 * cell.alone:.1f} ms), {_below(cell.saved(cell.best))} {cell.best}",
         fontsize=11,
     )
     figure.legend(
@@ -78,6 +78,10 @@ def gantt(setting: Setting, cell: Cell) -> Figure:
         loc="outside lower center", ncols=4, fontsize=8, frameon=False,
     )  # fmt: skip
     return figure
+
+
+def _below(saved: float) -> str:
+    return f"{100.0 * saved:.1f} % below that of" if saved else "that of"
 
 
 def _draw_panel(

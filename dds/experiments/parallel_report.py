@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from dds.experiments.parallel import RIVALS, Cell, Setting, Summary, summary
+from dds.experiments.parallel import ALONE, RIVALS, Cell, Setting, Summary, summary
 
 __all__ = ["document", "group", "rows", "summary_lines", "summary_rows"]
 
@@ -53,7 +53,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "network": cell.network,
         "helpers": list(cell.helpers),
         "model": cell.model,
-        "latency_s": {"ours": cell.latency, **cell.rivals, "device alone": cell.alone},
+        "latency_s": {"ours": cell.latency, **cell.rivals, ALONE: cell.alone},
         "bound_s": cell.bound,
         "best_rival": cell.best,
         "saved_against_best": cell.saved(cell.best),
@@ -105,12 +105,13 @@ def _lower(saved: float) -> str:
 
 
 def summary_rows(cells: Sequence[Cell]) -> list[tuple[str, ...]]:
-    """What our schedules save against each rival, over all cells and on each network."""
+    """What our schedules save against the device alone and each rival: in all, on each network."""
     networks = dict.fromkeys(cell.network for cell in cells)
     groups = [summary(cells), *(summary([c for c in cells if c.network == n]) for n in networks)]
     head = ["ours below, median (ties)", "all", *networks]
     lines = [
-        [name, *(_short(g.median[name], g.ties[name], g.cells) for g in groups)] for name in RIVALS
+        [name, *(_short(g.median[name], g.ties[name], g.cells) for g in groups)]
+        for name in (ALONE, *RIVALS)
     ]
     best = ["best of them", *(_short(g.best_median, g.best_ties, g.cells) for g in groups)]
     mean = ["best of them, mean", *(f"{100.0 * g.best_mean:.1f} %" for g in groups)]

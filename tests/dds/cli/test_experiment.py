@@ -85,17 +85,17 @@ def test_what_cannot_be_read_exits_with_2(capsys, argv) -> None:
     assert "usage: dds experiment" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["nowhere/tiles.png", "pipe", "."])
+@pytest.mark.parametrize("name", ["nowhere/tiles.png", "pipe.png", "tiles.txt", "."])
 def test_a_picture_that_cannot_be_written_is_one_line_before_the_work(
     name, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     monkeypatch.delattr(three_tier, "run")
-    os.mkfifo(tmp_path / "pipe")
+    os.mkfifo(tmp_path / "pipe.png")
     assert main([*QUICK, "--plot", str(tmp_path / name)]) == 2
     shown = capsys.readouterr().err
     assert str(tmp_path / name) in shown
     assert shown.count("\n") == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe.png"]
 
 
 def test_a_picture_that_fails_late_is_one_line_below_the_table(

@@ -42,6 +42,7 @@ def test_json_and_a_picture(tmp_path: Path, capsys) -> None:
         (["--helpers", "1", "1"], "a group twice"),
         (["--helpers", "1+1+1+1+1+1+1+1"], "a group of 8"),
         (["--plot", "nowhere/gantt.png"], "nowhere/gantt.png"),
+        (["--plot", "gantt.txt"], "'gantt.txt': draws a PNG; call it gantt.png"),
         (["--clients", "3"], "--clients: only with --market"),
         (["--market", "5G"], "'5G' is not one of 3G, 4G, WiFi"),
         (["--market", "WiFi", "--clients", "0"], "clients is 0"),

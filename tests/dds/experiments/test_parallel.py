@@ -9,6 +9,7 @@ import pytest
 from dds import DEVICES, InvalidInput, WorkerLinks, schedule
 from dds.experiments import parallel_report as report
 from dds.experiments.parallel import (
+    ALONE,
     EMULATED,
     HELPERS,
     NETWORKS,
@@ -95,8 +96,8 @@ def test_means_medians_and_ties_are_counted_cell_by_cell(cells) -> None:
     tie = replace(cells[0], rivals=dict.fromkeys(RIVALS, ours * (1.0 + 1e-12)))
     half = replace(cells[0], rivals=dict.fromkeys(RIVALS, 2.0 * ours) | {"rows": 4.0 * ours})
     found = summary([tie, tie, half])
-    assert found.ties == dict.fromkeys(RIVALS, 2)
-    assert found.median == dict.fromkeys(RIVALS, 0.0)
+    assert found.ties == dict.fromkeys(RIVALS, 2) | {ALONE: 0}
+    assert found.median == dict.fromkeys(RIVALS, 0.0) | {ALONE: 1.0 - ours / cells[0].alone}
     assert math.isclose(found.mean["rows"], 0.25)
     assert math.isclose(found.mean["heft"], 0.5 / 3.0)
     assert (found.best_ties, found.best_median, found.best_most) == (2, 0.0, 0.5)
@@ -133,6 +134,7 @@ def test_rows_are_as_wide_as_their_heads(cells) -> None:
         assert len({len(row) for row in table}) == 1
     head, first, *_ = report.rows(cells)
     assert first[head.index("speeds")] == "1+1+2"
+    assert [row[0] for row in report.summary_rows(cells)[1:4]] == [ALONE, "single", "layer-wise"]
     assert float(first[head.index("ours")]) == pytest.approx(1e3 * cells[0].latency, abs=0.05)
 
 
@@ -158,6 +160,17 @@ def test_the_picture_has_a_bar_for_each_task_and_transfer_where_it_is(cells) -> 
         assert row == worker
         assert span == pytest.approx(times)
     assert cell.best in rival.get_title(loc="left")
+
+
+def test_the_picture_says_than_what_latency_is_less(cells) -> None:
+    cell = most_gained(cells)
+    ours = cell.latency
+    slower = replace(cell, rivals=dict.fromkeys(RIVALS, 2.0 * ours), alone=4.0 * ours)
+    title = gantt(SMALL, slower).get_suptitle()
+    assert f"75.0 % below that of the device alone ({4e3 * ours:.1f} ms), " in title
+    assert title.endswith(f"50.0 % below that of {slower.best}")
+    same = replace(cell, rivals=dict.fromkeys(RIVALS, ours))
+    assert gantt(SMALL, same).get_suptitle().endswith(f"), that of {same.best}")
 
 
 @pytest.mark.parametrize(
