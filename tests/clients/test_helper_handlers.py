@@ -90,7 +90,7 @@ def test_models_stay_while_a_program_of_them_is_loaded(monkeypatch: pytest.Monke
         load = handlers._load
 
         def slowly(assignment: Assignment) -> Any:
-            assert may_go_on.wait(10.0)
+            assert may_go_on.wait(60.0)
             return load(assignment)
 
         monkeypatch.setattr(handlers, "_load", slowly)

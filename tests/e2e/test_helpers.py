@@ -236,10 +236,10 @@ def test_garbage_is_no_request(address: str) -> None:
     async def use(channel: HelperChannel, _lease: str) -> None:
         raw = channel._channel.unary_unary("/dds.helper.v1.Helper/LoadProgram")
         with pytest.raises(grpc.aio.AioRpcError):
-            await raw(b"\xff" * 100, timeout=10)
+            await raw(b"\xff" * 100, timeout=60)
         stub = helper_pb2_grpc.HelperStub(channel._channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.Join(helper_pb2.JoinRequest(name="old", version=99), timeout=10)
+            await stub.Join(helper_pb2.JoinRequest(name="old", version=99), timeout=60)
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
         health = health_pb2_grpc.HealthStub(channel._channel)
         reply = await health.Check(health_pb2.HealthCheckRequest(service="dds.helper.v1.Helper"))

@@ -102,9 +102,9 @@ def test_hops_that_are_no_number_are_refused(servers: dict[str, str], hops: str,
     async def go() -> None:
         async with via(servers["edge"], hops) as channel:
             requests = [
-                channel._market.Status(market_pb2.StatusRequest(), timeout=10),
-                channel._inference.ServerLive(oip.ServerLiveRequest(), timeout=10),
-                channel._inference.ModelInfer(oip.ModelInferRequest(), timeout=10),
+                channel._market.Status(market_pb2.StatusRequest(), timeout=60),
+                channel._inference.ServerLive(oip.ServerLiveRequest(), timeout=60),
+                channel._inference.ModelInfer(oip.ModelInferRequest(), timeout=60),
             ]
             for request in requests:
                 error = await failure(request)
@@ -133,14 +133,14 @@ def test_refusals_come_back_as_they_are(servers: dict[str, str], via: Any) -> No
 
     async def refusals(channel: Channel) -> list[tuple[Any, Any]]:
         calls = [
-            channel._inference.ModelInfer(oip.ModelInferRequest(), timeout=10),
+            channel._inference.ModelInfer(oip.ModelInferRequest(), timeout=60),
             channel._inference.ModelMetadata(
                 oip.ModelMetadataRequest(name="é\n" * 500), timeout=10
             ),
-            channel._market.ProfileModel(market_pb2.ProfileModelRequest(digest="?"), timeout=10),
-            channel._market.PutModel(chunks(), timeout=10),
-            channel._market.PutModel(chunks(b"data first"), timeout=10),
-            channel._market.PutModel(chunks(header), timeout=10),
+            channel._market.ProfileModel(market_pb2.ProfileModelRequest(digest="?"), timeout=60),
+            channel._market.PutModel(chunks(), timeout=60),
+            channel._market.PutModel(chunks(b"data first"), timeout=60),
+            channel._market.PutModel(chunks(header), timeout=60),
         ]
         errors = [await failure(call) for call in calls]
         return [(error.code(), error.details()) for error in errors]

@@ -112,7 +112,7 @@ def test_too_large_a_model_is_refused_before_it_is_sent(address: str) -> None:
 
         stub = market_pb2_grpc.MarketStub(channel._channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.PutModel(header_only(), timeout=10)
+            await stub.PutModel(header_only(), timeout=60)
         assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert "at most 67108864 bytes" in caught.value.details()
 
@@ -275,7 +275,7 @@ async def ask(address: str, call: Callable[[Any], Awaitable[Any]]) -> Any:
 def test_every_service_is_healthy(address: str, service: str) -> None:
     async def check(channel: Any) -> Any:
         request = health_pb2.HealthCheckRequest(service=service)
-        return await health_pb2_grpc.HealthStub(channel).Check(request, timeout=10)
+        return await health_pb2_grpc.HealthStub(channel).Check(request, timeout=60)
 
     reply = asyncio.run(ask(address, check))
     assert reply.status == health_pb2.HealthCheckResponse.SERVING
@@ -287,7 +287,7 @@ def test_reflection_lists_the_services(address: str) -> None:
             yield reflection_pb2.ServerReflectionRequest(list_services="")
 
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-        async for reply in stub.ServerReflectionInfo(requests(), timeout=10):
+        async for reply in stub.ServerReflectionInfo(requests(), timeout=60):
             return [service.name for service in reply.list_services_response.service]
         return []
 
@@ -305,9 +305,9 @@ def test_the_open_inference_protocol_describes_server_and_model(address: str) ->
         await channel.put_model(lease, digest_of(MODEL), MODEL)
         stub = open_inference_pb2_grpc.GRPCInferenceServiceStub(channel._channel)
         whose = {"timeout": 10, "metadata": (("dds-lease", lease),)}
-        assert (await stub.ServerLive(pb.ServerLiveRequest(), timeout=10)).live
-        assert (await stub.ServerReady(pb.ServerReadyRequest(), timeout=10)).ready
-        server = await stub.ServerMetadata(pb.ServerMetadataRequest(), timeout=10)
+        assert (await stub.ServerLive(pb.ServerLiveRequest(), timeout=60)).live
+        assert (await stub.ServerReady(pb.ServerReadyRequest(), timeout=60)).ready
+        server = await stub.ServerMetadata(pb.ServerMetadataRequest(), timeout=60)
         assert server.name == "mec-server"
         name = digest_of(MODEL)
         assert (await stub.ModelReady(pb.ModelReadyRequest(name=name), **whose)).ready
@@ -327,7 +327,7 @@ def test_a_malformed_message_is_answered_and_ends_the_stream(address: str) -> No
             yield message
 
         stub = market_pb2_grpc.MarketStub(channel)
-        return [reply async for reply in stub.Play(requests(), timeout=10)]
+        return [reply async for reply in stub.Play(requests(), timeout=60)]
 
     (reply,) = asyncio.run(ask(address, talk))
     assert "join.name is empty" in reply.refusal.message

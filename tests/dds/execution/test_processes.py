@@ -67,8 +67,8 @@ def cores(count: int) -> list[int]:
 
 
 def gone(process: int) -> bool:
-    """Whether a process has ended, within five seconds."""
-    end = time.monotonic() + 5.0
+    """Whether a process has ended; a loaded machine is given a minute to end it."""
+    end = time.monotonic() + 60.0
     while time.monotonic() < end:
         state = Path(f"/proc/{process}/stat")
         try:
@@ -220,7 +220,7 @@ def test_workers_end_with_their_caller(number: signal.Signals) -> None:
         started = children(caller.pid)
         assert len(started) == 2
         caller.send_signal(number)
-        assert caller.wait(10) == -number
+        assert caller.wait(60) == -number
         assert all(gone(process) for process in started)
         said = caller.stderr.read().decode()
     if number == signal.SIGKILL:

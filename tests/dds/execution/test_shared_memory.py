@@ -182,7 +182,7 @@ def test_between_processes_no_value_is_ever_older_than_its_count(segments) -> No
             values = box.receive(part, 1)
             assert values.min() == values.max() == 2.0 * k
             box.finish()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert process.stderr is not None
         assert process.stderr.read() == b""
 
@@ -202,7 +202,7 @@ def test_who_waits_stops_when_told_to(segments, after: float) -> None:
     thread.start()
     time.sleep(after)
     segment.stop()
-    assert raised.wait(10)
+    assert raised.wait(60)
     thread.join()
 
 
