@@ -86,7 +86,8 @@ def _cut_all(
                 before += shares[lay, k]
                 end = int(sizes[i] * before / step + 0.5)
                 if even[lay]:
-                    end = cut[i, lay, k] // step + parts[k]
+                    # The last pack may be a part of one, and is taken all the same.
+                    end = (cut[i, lay, k] + step - 1) // step + parts[k]
                 cut[i, lay, k + 1] = min(end * step, sizes[i])
                 if shares[lay, k] > 0.0:
                     last = k

@@ -15,6 +15,7 @@ from dds.parallel.schedule import end_of, schedule, schedule_of
 from dds.parallel.search_structure import structure_of
 from dds.parallel.search_tables import Plan, Scratch, Tables, plan_of, tables_of
 from dds.parallel.workers import Worker, WorkerLinks
+from dds.testing.models import text_model
 
 
 def random_plan(rng: np.random.Generator, tables: Tables) -> Plan:
@@ -59,6 +60,33 @@ def test_every_plan_with_an_end_is_a_valid_schedule(name: str) -> None:
         assert violations(graph, workers, links, found) == ()
         valid += 1
     assert valid >= 5
+
+
+@pytest.mark.parametrize("channels", [3, 8, 24, 40])
+def test_every_layout_gives_each_index_to_one_worker(channels: int) -> None:
+    """Also where the last pack of channels is not full."""
+    graph = load_model(
+        text_model(
+            f"""(float[1,{channels},9,9] x, float[{channels},{channels},3,3] w)
+            => (float[1,{channels},9,9] y) {{
+                a = Conv <pads = [1,1,1,1]> (x, w)
+                b = Relu(a)
+                y = Conv <pads = [1,1,1,1]> (b, w)
+            }}"""
+        )
+    )
+    rng = np.random.default_rng(channels)
+    for workers in (2, 3, 4, 4, 6):
+        crowd = [
+            Worker(rng.uniform(0.5, 2.0, 3), rng.uniform(0.0, 2.0), 0.5) for _ in range(workers)
+        ]
+        tables = tables_of(graph, crowd, WorkerLinks(1e12), slices=True, fused=False)
+        sliced = tables.kinds[tables.kinds > 0]
+        cut = tables.cut[1:-1][:, tables.kinds > 0]
+        assert (np.diff(cut) >= 0).all()
+        assert (cut[:, :, -1] == tables.extent[1:-1][:, sliced - 1]).all()
+        found = schedule(graph, crowd, WorkerLinks(1e12), tries=40)
+        assert violations(graph, crowd, WorkerLinks(1e12), found) == ()
 
 
 def test_tables_have_the_same_types_whatever_the_question() -> None:
