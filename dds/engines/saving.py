@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,8 +28,9 @@ def check_place(path: Path, engine: str) -> None:
     What is there under this name is replaced: the caller named it.  The weights of OpenVINO's IR
     have a name that nobody gave, so only those of an IR are replaced.
 
-    Raises InvalidInput for a folder, for a suffix that is not the engine's, naming the right one,
-    for an engine that has no files, and where weights would replace another file.
+    Raises InvalidInput for a folder, for a file in one that is not there, for a suffix that is not
+    the engine's, naming the right one, for an engine that has no files, and where weights would
+    replace another file.
     """
     suffix = SUFFIXES.get(engine)
     if suffix is None:
@@ -37,8 +39,11 @@ def check_place(path: Path, engine: str) -> None:
         raise InvalidInput(f"{str(path)!r} is a folder; name a file that ends in {suffix}")
     if path.suffix != suffix:
         raise InvalidInput(f"{path} is for {engine}; call it {path.with_suffix(suffix).name}")
+    if not path.parent.is_dir():
+        raise InvalidInput(f"{path}: there is no such folder; make it first")
     weights = path.with_suffix(".bin")
-    if engine == "openvino" and weights.exists() and not _is_ir(path):
+    replaced = weights.is_file() and _is_ir(path)
+    if engine == "openvino" and os.path.lexists(weights) and not replaced:
         raise InvalidInput(
             f"{weights} is there already, and belongs to no {path.name}; move it away, or choose "
             "another name"
@@ -59,11 +64,14 @@ def save(model: bytes, engine: str, path: Path) -> tuple[Path, ...]:
     Files are written under other names in the same folder and then renamed: they appear whole, and
     both or none.  If that fails, what was there before is there again.
 
-    Raises InvalidInput for what :func:`check_place` refuses, and for a model that cannot be saved;
-    OSError when the folder cannot be written to.
+    Raises InvalidInput for what :func:`check_place` refuses, for a model that cannot be saved, and
+    for a folder that cannot be written to.
     """
     check_place(path, engine)
-    return _WRITERS[engine](model, path)
+    try:
+        return _WRITERS[engine](model, path)
+    except OSError as error:  # it names a temporary file
+        raise InvalidInput(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def _save_onnx(model: bytes, path: Path) -> tuple[Path, ...]:
@@ -93,21 +101,22 @@ def _save_torch(model: bytes, path: Path) -> tuple[Path, ...]:
 def _put(folder: Path, files: Sequence[Path]) -> None:
     """Rename new files out of a folder to their places, in order; all or none.
 
-    Old ones are taken away first, the last of them foremost.  So whoever finds the last file finds
-    the others that belong to it, at any moment.
+    Old ones are taken away first, the last of them foremost; back they come the other way round.
+    So whoever finds the last file finds the others that belong to it, at any moment.
     """
-    old = {file: folder / f"old {file.name}" for file in files if file.exists()}
+    old = {file: folder / f"old {file.name}" for file in files if os.path.lexists(file)}
     try:
         for file in reversed(old):
             file.replace(old[file])
         for file in files:
             (folder / file.name).replace(file)
     except BaseException:
-        for file in files:
-            if file not in old:
+        for file in reversed(files):
+            if file not in old or os.path.lexists(old[file]):
                 file.unlink(missing_ok=True)
-            elif old[file].exists():
-                old[file].replace(file)
+        for file, kept in old.items():
+            if os.path.lexists(kept):
+                kept.replace(file)
         raise
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import onnx
 import pytest
 
 from dds.cli.main import main
 from dds.engines.on_openvino import OpenVino
+from dds.model import load_model
 from dds.testing.models import text_model
 
 MODEL = """(float[1,3,8,8] x) => (float[1,3,8,8] y, float[1,3,8,8] z)
@@ -53,10 +55,17 @@ def test_as_json(capsys, file: str) -> None:
     assert found["files"] == []
 
 
-def test_an_onnx_file_is_made_for_onnxruntime(capsys, file: str, tmp_path) -> None:
+def test_an_onnx_file_is_made_for_onnxruntime_with_its_shapes_fixed(
+    capsys, file: str, tmp_path
+) -> None:
     out = tmp_path / "ready.onnx"
-    assert main(["convert", file, "--to", "onnxruntime", "-o", str(out)]) == 0
+    Path(file).write_bytes(text_model(MODEL.replace("1,3,8,8", "N,3,8,8")))
+    assert main(["convert", file, "--to", "onnxruntime", "-o", str(out)]) == 2
+    assert "--shape x=1,3,8,8" in capsys.readouterr().err
+    given = ["convert", file, "--shape", "x=2,3,8,8", "--to", "onnxruntime", "-o", str(out)]
+    assert main(given) == 0
     onnx.checker.check_model(out.read_bytes())
+    assert {tensor.shape for tensor in load_model(out).tensors} == {(2, 3, 8, 8)}
     assert f"wrote {out}" in capsys.readouterr().out
 
 
@@ -101,7 +110,8 @@ def test_an_operator_that_the_engine_lacks_is_refused(capsys, tmp_path) -> None:
         (["--to", "openvino", "-o", "a.onnx"], "a.onnx is for openvino; call it a.xml"),
         (["--to", "openvino", "-o", ""], "is a folder; name a file that ends in .xml"),
         (["--to", "openvino", "--threads", "0"], "threads is 0"),
-        (["--to", "openvino", "-o", "nowhere/a.xml"], "nowhere"),
+        (["--to", "openvino", "-o", "nowhere/a.xml"], "nowhere/a.xml: there is no such folder"),
+        (["--to", "onnxruntime", "-o", "/proc/a.onnx"], "/proc/a.onnx cannot be written: No such"),
     ],
 )
 def test_wrong_words_are_one_line(capsys, file: str, words: list[str], message: str) -> None:

@@ -114,6 +114,18 @@ def test_open_shapes_are_the_callers() -> None:
     assert convert(model, engine("openvino"), shapes={"x": (2, 3)}).refused == ""
 
 
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino", "torch"])
+def test_what_is_ready_for_an_engine_has_no_open_shapes(target: str) -> None:
+    model = text_model(
+        "(float[N,3] x, float[N,M] z) => (float[N,M] y) {a = Relu(x) y = MatMul(a, z)}"
+    )
+    ready = prepare(model, target, shapes={"x": (3, 3), "z": (3, 2)})
+    inputs = [tensor.shape for tensor in load_model(ready).tensors[:2]]
+    assert inputs == [(3, 3), (3, 2)]
+    (output,) = onnx.load_from_string(ready).graph.output
+    assert [size.dim_value for size in output.type.tensor_type.shape.dim] == [3, 2]
+
+
 def test_exposed_tensors_are_outputs_and_nothing_else_changes(chain: bytes) -> None:
     shown = engine("onnxruntime").load(expose(chain, load_model(chain), ["kept", "y"]))
     assert shown.outputs == (
@@ -153,6 +165,16 @@ def test_openvinos_weights_replace_those_of_a_model_and_nothing_else(
         assert weights.read_bytes() == b"somebody's"
     weights.unlink()
     save(chain, "openvino", path)
+    weights.rename(tmp_path / "weights")
+    for place, remove in (
+        (weights.mkdir, weights.rmdir),
+        (lambda: weights.symlink_to("nowhere"), weights.unlink),
+    ):
+        place()
+        with pytest.raises(InvalidInput, match=refused):
+            check_place(path, "openvino")
+        remove()
+    (tmp_path / "weights").rename(weights)
     first = path.read_bytes(), weights.read_bytes()
     wider = text_model("(float[1,3] x) => (float[1,3] y) <float[3] w = {1, 2, 3}> {y = Add(x, w)}")
     save(wider, "openvino", path)
@@ -167,7 +189,7 @@ def test_openvinos_weights_replace_those_of_a_model_and_nothing_else(
 def test_a_failed_save_leaves_what_was_there(
     chain: bytes, tmp_path, monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
-    path = tmp_path / "model.xml"
+    path, weights = tmp_path / "model.xml", tmp_path / "model.bin"
 
     def found() -> dict[str, bytes]:
         return {p.name: p.read_bytes() for p in tmp_path.iterdir()}
@@ -184,6 +206,10 @@ def test_a_failed_save_leaves_what_was_there(
         left = [steps]
 
         def fails_at_last(this: Path, target: Path, left: list[int] = left) -> Path:
+            # Never is a model beside weights that are not its own.
+            if path.exists():
+                old = [before.get(p.name) == p.read_bytes() for p in (path, weights)]
+                assert old[0] == old[1]
             left[0] -= 1
             if left[0] == 0:
                 raise OSError("no space left")
@@ -192,7 +218,7 @@ def test_a_failed_save_leaves_what_was_there(
         monkeypatch.setattr(Path, "replace", fails_at_last)
         try:
             save(prepare(chain, "onnxruntime"), "openvino", path)
-        except OSError:
+        except InvalidInput:
             assert found() == before
     # Two old files go, two new ones come: each of these may fail.
     assert steps == (5 if there else 3)
