@@ -216,9 +216,13 @@ def test_a_failed_save_leaves_what_was_there(
             return rename(this, target)
 
         monkeypatch.setattr(Path, "replace", fails_at_last)
+        told = []
         try:
             save(prepare(chain, "onnxruntime"), "openvino", path)
-        except InvalidInput:
+        except InvalidInput as error:
+            told = [str(error)]
+        if told:
+            assert told == [f"{path} cannot be written: no space left"]
             assert found() == before
     # Two old files go, two new ones come: each of these may fail.
     assert steps == (5 if there else 3)
