@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,15 @@ from dds.costs.trace import LinkTrace
 from dds.errors import InvalidInput
 from dds.profile.runtime import Runtime
 
-__all__ = ["IN_CLOUD", "STRATEGIES", "AgentConfig", "CloudConfig", "Emit", "Pause"]
+__all__ = [
+    "IN_CLOUD",
+    "STRATEGIES",
+    "AgentConfig",
+    "CloudConfig",
+    "Emit",
+    "Pause",
+    "check_strategies",
+]
 
 STRATEGIES = ("dds", "local-only", "edge-only", "cloud-only")
 #: Those that rent a share of the cloud, where there is one.
@@ -89,11 +97,7 @@ class AgentConfig:
     helpers: TeamConfig | None = None
 
     def __post_init__(self) -> None:
-        for strategy in self.strategies:
-            if strategy not in STRATEGIES:
-                raise InvalidInput(f"strategy {strategy!r} is not one of {', '.join(STRATEGIES)}")
-        if not self.strategies or len(set(self.strategies)) < len(self.strategies):
-            raise InvalidInput("strategies: need at least one, and none twice")
+        check_strategies(self.strategies)
         if "cloud-only" in self.strategies and self.cloud is None:
             raise InvalidInput("strategy cloud-only: only with --tiers")
         if self.helpers is not None and self.cloud is not None:
@@ -105,3 +109,12 @@ class AgentConfig:
         for name in ("connect", "measure_cuts", "measure_there"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise InvalidInput(f"{name} is {getattr(self, name)!r}; need seconds >= 0")
+
+
+def check_strategies(strategies: Sequence[str]) -> None:
+    """Raises InvalidInput for an unknown or repeated one, and for none."""
+    for strategy in strategies:
+        if strategy not in STRATEGIES:
+            raise InvalidInput(f"strategy {strategy!r} is not one of {', '.join(STRATEGIES)}")
+    if not strategies or len(set(strategies)) < len(strategies):
+        raise InvalidInput("strategies: need at least one, and none twice")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dds.cli.arguments import shape
 from dds.errors import InvalidInput
 from dds.profile.runtime import OPTIMISATIONS, Runtime
-from dds.units import parse_bandwidth, parse_number, parse_seconds
+from dds.units import parse_bandwidth, parse_number, parse_round_trip, parse_seconds
 
 if TYPE_CHECKING:
     from clients.config import AgentConfig, CloudConfig
@@ -127,7 +127,7 @@ def _add_helpers(parser: argparse.ArgumentParser) -> None:
 
 def read_config(args: argparse.Namespace) -> AgentConfig:
     """The agent that the flags describe; raises InvalidInput naming a wrong one."""
-    from clients.config import AgentConfig
+    from clients.config import AgentConfig, check_strategies
     from clients.slowdown import Slowdown
     from dds.costs import Link
     from dds.profile.cache import cache_directory
@@ -136,8 +136,9 @@ def read_config(args: argparse.Namespace) -> AgentConfig:
         return read_flag(args, flag, parse)
 
     folder = Path(args.cache) if args.cache else cache_directory()
-    rtt = read("--rtt", parse_seconds)
+    rtt = read("--rtt", parse_round_trip)
     strategies = tuple(args.strategy.split(","))
+    check_strategies(strategies)  # a misspelt one would be asked for a server
     if args.server is None and strategies != ("local-only",):
         raise InvalidInput("--server: needed by every strategy but local-only")
     trace = _read_trace(args, rtt)
@@ -186,7 +187,7 @@ def _read_helpers(args: argparse.Namespace) -> TeamConfig | None:
     return TeamConfig(
         tuple(args.helpers.split(",")),
         read_flag(args, "--helper-bandwidth", parse_bandwidth) if args.helper_bandwidth else None,
-        read_flag(args, "--helper-rtt", parse_seconds) if args.helper_rtt else None,
+        read_flag(args, "--helper-rtt", parse_round_trip) if args.helper_rtt else None,
         args.helper_wifi is not None,
         read_flag(args, "--measure-plans", parse_seconds, "2"),
         100 if args.check_every is None else args.check_every,
@@ -249,11 +250,11 @@ def _read_cloud(args: argparse.Namespace, rtt: float) -> CloudConfig | None:
     link = Link(
         read("--edge-cloud-uplink", parse_bandwidth),
         read("--edge-cloud-downlink", parse_bandwidth),
-        read("--edge-cloud-rtt", parse_seconds),
+        read("--edge-cloud-rtt", parse_round_trip),
     )
     direct = rtt + link.rtt if args.cloud else None
     if args.cloud_rtt is not None:
-        direct = read("--cloud-rtt", parse_seconds)
+        direct = read("--cloud-rtt", parse_round_trip)
     return CloudConfig(link, read("--cloud-share", parse_number), direct)
 
 

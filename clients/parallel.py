@@ -54,7 +54,7 @@ _PATIENCE, _LEAST_PATIENCE = 20.0, 60.0
 #: A device so much slower leaves everything to its helper.
 _IDLE = 1e6
 #: What is said of the loops of the search.
-_COMPILING = "compiling machine code, once on this machine (half a minute)"
+_COMPILING = "compiling machine code, once on this machine (half a minute; busy ones take longer)"
 #: What starting a slice may cost a schedule, times what it was measured to take: the first where
 #: there is no time to measure.
 _FACTORS = (1.0, 3.0, 9.0)

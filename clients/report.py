@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from dds.units import format_bytes, format_seconds
 
 __all__ = ["Report"]
+
+#: So many latencies are listed.
+_FEW = 5
 
 
 class Report:
@@ -82,7 +86,10 @@ def _in_words(event: Mapping[str, Any]) -> str:
                 f"say ({event['before']:.2f} before)"
             )
         case "reconsidered":
-            saved = f"  new costs would save {100.0 * event['saving']:.0f} %"
+            percent = round(100.0 * event["saving"])
+            if percent <= 0 and not event["again"]:
+                return ""  # it is asked for again and again
+            saved = f"  new costs would save {percent} %"
             return f"{saved}: playing again" if event["again"] else f"{saved}: not worth a game"
         case "helpers":
             found = (
@@ -100,11 +107,19 @@ def _in_words(event: Mapping[str, Any]) -> str:
         case "done":
             return "\n".join(
                 f"{strategy}: predicted {format_seconds(result['predicted_latency_s'])}, measured "
-                f"{', '.join(format_seconds(x) for x in result['measured_latency_s'])}; largest "
+                f"{_several(result['measured_latency_s'])}; largest "
                 f"difference from the whole model {result['max_abs_difference']:.3g}"
                 for strategy, result in event["strategies"].items()
             )
     return ""
+
+
+def _several(seconds: Sequence[float]) -> str:
+    """Each of a few; the median and the range of many."""
+    if len(seconds) <= _FEW:
+        return ", ".join(map(format_seconds, seconds))
+    low, middle, high = map(format_seconds, (min(seconds), median(seconds), max(seconds)))
+    return f"{middle} in the median of {len(seconds)} ({low} to {high})"
 
 
 def _plan_in_words(plan: Mapping[str, Any]) -> str:

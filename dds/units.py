@@ -18,6 +18,7 @@ __all__ = [
     "parse_bandwidth",
     "parse_bytes",
     "parse_number",
+    "parse_round_trip",
     "parse_seconds",
 ]
 
@@ -25,6 +26,7 @@ _SI = {"": 1.0, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3, "k": 1e3, "K": 1e3,
        "G": 1e9, "T": 1e12}  # fmt: skip
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
 _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([^\d\s].*?)?\s*")
+_LONGEST_BARE_ROUND_TRIP = 10.0
 #: A name, an IPv4 address, or an IPv6 address in brackets; nothing else that gRPC would follow,
 #: such as unix:/path or vsock:2.
 _HOST = re.compile(r"[^\s/:\[\]]+|\[[0-9A-Fa-f:.%a-z]+\]")
@@ -83,6 +85,17 @@ def parse_seconds(text: str) -> float:
     if scale is None:
         raise InvalidInput(f"{text!r}: unknown unit {unit!r}; use s, ms, us or min")
     return value * scale
+
+
+def parse_round_trip(text: str) -> float:
+    """A round trip in seconds, as :func:`parse_seconds`; `20`, for 20 ms, is taken for a slip.
+
+    A bare number is in seconds, and no link takes ten: then a unit has to be given.
+    """
+    seconds = parse_seconds(text)
+    if seconds >= _LONGEST_BARE_ROUND_TRIP and not _split(text, "a time", "20ms")[1]:
+        raise InvalidInput(f"{text!r}: in s or in ms? write for example {text.strip()}ms")
+    return seconds
 
 
 def format_seconds(seconds: float) -> str:

@@ -16,7 +16,7 @@ from dds.costs.device import DEVICES, Device, find_device
 from dds.costs.link import Link
 from dds.errors import InvalidInput
 from dds.profile.runtime import OPTIMISATIONS, Runtime
-from dds.units import parse_bandwidth, parse_seconds
+from dds.units import parse_bandwidth, parse_round_trip
 
 if TYPE_CHECKING:
     from dds.profile.platform import Platform
@@ -152,7 +152,7 @@ def add_link_flags(
         )
     parser.add_argument(
         "--rtt",
-        type=quantity(parse_seconds, positive=False),
+        type=quantity(parse_round_trip, positive=False),
         default=rtt,
         metavar="TIME",
         help=f"round trip: a bare number is seconds; 20ms works too (default {rtt})",

@@ -55,6 +55,7 @@ def test_measuring_has_budgets_and_the_device_a_runtime() -> None:
         ("--uplink fast", "--uplink"),
         ("--uplink 0", "uplink"),
         ("--rtt 5lightyears", "--rtt"),
+        ("--rtt 20", "--rtt: '20': in s or in ms"),
         ("--strategy best", "'best' is not one of"),
         ("--strategy dds,dds", "none twice"),
         ("--inferences 0", "inferences"),
@@ -83,6 +84,11 @@ def test_wrong_flags_are_one_line(
         config(flags)
     assert main(f"{NEEDED} {flags}".split()) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_misspelt_strategy_is_not_asked_for_a_server() -> None:
+    with pytest.raises(InvalidInput, match="'local' is not one of dds, local-only"):
+        read_config(build_parser().parse_args(["--model=m", "--strategy=local"]))
 
 
 def test_a_cloud_has_defaults_and_a_way_past_the_edge() -> None:

@@ -274,7 +274,9 @@ def test_a_helper_that_leaves_between_two_inferences(gone: list[int]) -> None:
             np.testing.assert_allclose(done.outputs["y"], truth(1), rtol=1e-4, atol=1e-4)
             left = [w["name"] for w in runner.summary()["workers"]]
             assert left == ["device", *(f"h{k}" for k in (0, 1) if k not in gone)]
-            assert len(found.told("helper lost")) == len(gone)
+            why = {"its connection broke", "it cannot be reached"}
+            assert len(lost := found.told("helper lost")) == len(gone)
+            assert {each["because"] for each in lost} <= why
         finally:
             await asyncio.to_thread(runner.close)
 

@@ -116,3 +116,37 @@ def test_a_plan_says_what_it_is_better_than(
             {"event": "planned", "predicted_latency_s": 0.3, "workers": workers, "tried": tried}
         )
     assert f"  planned: 300 ms; of that computing: {says}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("saving", "again", "says"),
+    [
+        (0.001, False, ""),
+        (0.04, False, "  new costs would save 4 %: not worth a game\n"),
+        (0.2, True, "  new costs would save 20 %: playing again\n"),
+    ],
+)
+def test_savings_are_told_where_there_are_any(
+    saving: float, again: bool, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(Report(as_json=False)) as report:
+        report.emit({"event": "reconsidered", "saving": saving, "again": again})
+    assert capsys.readouterr().out == says
+
+
+@pytest.mark.parametrize(
+    ("measured", "says"),
+    [
+        ([0.1, 0.3, 0.2], "measured 100 ms, 300 ms, 200 ms; largest"),
+        ([0.1] * 3 + [0.2] * 20 + [0.4], "measured 200 ms in the median of 24 (100 ms to 400 ms);"),
+    ],
+)
+def test_many_latencies_are_a_median_and_a_range(
+    measured: list[float], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = {
+        "predicted_latency_s": 0.2, "measured_latency_s": measured, "max_abs_difference": 0.0
+    }  # fmt: skip
+    with closing(Report(as_json=False)) as report:
+        report.emit({"event": "done", "strategies": {"dds": result}})
+    assert says in capsys.readouterr().out

@@ -14,6 +14,7 @@ from dds.units import (
     parse_bandwidth,
     parse_bytes,
     parse_number,
+    parse_round_trip,
     parse_seconds,
 )
 
@@ -39,6 +40,14 @@ def test_bandwidth(text: str, bytes_per_second: float) -> None:
 )
 def test_seconds(text: str, seconds: float) -> None:
     assert parse_seconds(text) == pytest.approx(seconds, rel=1e-12)
+
+
+def test_a_round_trip_of_ten_seconds_is_meant_when_it_says_so() -> None:
+    assert parse_round_trip("9.9") == 9.9
+    assert parse_round_trip("20 s") == 20.0
+    assert parse_round_trip("20ms") == 0.02
+    with pytest.raises(InvalidInput, match="'20': in s or in ms"):
+        parse_round_trip("20")
 
 
 @pytest.mark.parametrize(
