@@ -185,10 +185,12 @@ def test_openvinos_weights_replace_those_of_a_model_and_nothing_else(
     save(chain, "onnxruntime", tmp_path / "model.onnx")
 
 
+@pytest.mark.parametrize("late", [True, False])
 @pytest.mark.parametrize("there", [True, False])
 def test_a_failed_save_leaves_what_was_there(
-    chain: bytes, tmp_path, monkeypatch: pytest.MonkeyPatch, there: bool
+    chain: bytes, tmp_path, monkeypatch: pytest.MonkeyPatch, there: bool, late: bool
 ) -> None:
+    """late: each rename is done and then interrupted, else it fails."""
     path, weights = tmp_path / "model.xml", tmp_path / "model.bin"
 
     def found() -> dict[str, bytes]:
@@ -211,9 +213,10 @@ def test_a_failed_save_leaves_what_was_there(
                 old = [before.get(p.name) == p.read_bytes() for p in (path, weights)]
                 assert old[0] == old[1]
             left[0] -= 1
+            done = rename(this, target) if left[0] or late else target
             if left[0] == 0:
                 raise OSError("no space left")
-            return rename(this, target)
+            return done
 
         monkeypatch.setattr(Path, "replace", fails_at_last)
         told = []
