@@ -193,10 +193,11 @@ def _say_listening(address: str, upstream: str | None, as_json: bool) -> None:
 
 
 async def _look_for(upstream: Upstream | None, address: str | None, as_json: bool) -> None:
-    """Warn when there is an upstream that does not answer: it may still come."""
-    if upstream is None or await upstream.answers(_CONNECT):
+    """Warn when there is an upstream that does not answer as one: it may still come."""
+    wrong = "" if upstream is None else await upstream.missed(_CONNECT)
+    if not wrong:
         return
-    text = f"the upstream {address} does not answer yet; is mec-server running there?"
+    text = f"the upstream {address} {wrong}"
     if as_json:
         print(json.dumps({"event": "warning", "message": text}), flush=True)
     else:

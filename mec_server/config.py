@@ -15,6 +15,10 @@ from dds.units import parse_address
 
 __all__ = ["Limits", "ServerConfig"]
 
+#: Names of this machine for itself, and for all of its addresses at once.
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_ANY = frozenset({"0.0.0.0", "[::]"})  # noqa: S104 -- compared, not bound
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits(HostLimits):
@@ -56,9 +60,22 @@ class ServerConfig:
         _check_address("listen", self.listen, least_port=0)
         if self.upstream is not None:
             _check_address("upstream", self.upstream, least_port=1)
+            if _reaches_itself(self.listen, self.upstream):
+                raise InvalidInput(
+                    f"upstream is {self.upstream!r}, where this server listens itself; name the "
+                    "one behind it"
+                )
         for name in ("quorum", "workers"):
             if getattr(self, name) < 1:
                 raise InvalidInput(f"{name} is {getattr(self, name)!r}; need at least 1")
+
+
+def _reaches_itself(listen: str, upstream: str) -> bool:
+    """Whether an upstream is the server that listens there, by a host's own names for itself."""
+    (here, port), (there, upstream_port) = parse_address(listen), parse_address(upstream)
+    return port == upstream_port and (
+        here == there or {here, there} <= _LOOPBACK or (here in _ANY and there in _ANY | _LOOPBACK)
+    )
 
 
 def _check_address(where: str, address: str, *, least_port: int) -> None:

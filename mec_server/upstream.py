@@ -59,13 +59,15 @@ class Upstream:
         self._inference = oip_grpc.GRPCInferenceServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._boundaries: OrderedDict[tuple[str, str], Boundary] = OrderedDict()
 
-    async def answers(self, timeout: float) -> bool:
-        """Whether it is there, found out within `timeout` s."""
+    async def missed(self, timeout: float) -> str:
+        """What is wrong with it, found out within `timeout` s; "" where it is there."""
         try:
             await self._inference.ServerLive(oip.ServerLiveRequest(), timeout=timeout)
-        except grpc.aio.AioRpcError:
-            return False
-        return True
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                return "is no mec-server; what else is running there?"
+            return "does not answer yet; is mec-server running there?"
+        return ""
 
     async def boundary(self, lease: str, digest: str, *, timeout: float) -> Boundary:
         """What a model of the lease reads and returns there; asked once, and remembered.

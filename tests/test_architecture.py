@@ -100,7 +100,7 @@ RIM = {"cli", "demo", "engines", "execution", "profile", "__main__.py"}
 #: servers and helpers run until the same signals.
 EXCUSED = {
     "online/market.py": {"threading", "threading.Lock"},
-    "wire/serving.py": {"asyncio", "signal"},
+    "wire/serving.py": {"asyncio", "signal", "socket"},
     "testing/engines.py": {"concurrent.futures", "concurrent.futures.ThreadPoolExecutor"},
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, NoReturn, TypeVar
 
@@ -12,6 +13,7 @@ import grpc
 from dds.errors import DdsError, InvalidInput
 from dds.session.refusals import Busy
 from dds.session.upload import ModelHeader, ModelReceipt
+from dds.units import parse_address
 from dds.wire import codec, market_pb2, tensors
 from dds.wire.profiles import pushback_to_trailers
 
@@ -49,10 +51,25 @@ def bind(server: grpc.aio.Server, listen: str) -> str:
     Raises InvalidInput when the address cannot be bound.
     """
     try:
+        _try_to_bind(listen)
         port = server.add_insecure_port(listen)
+    except OSError as error:
+        why = error.strerror or "no address here"
+        raise InvalidInput(f"cannot listen on {listen}: {why[0].lower()}{why[1:]}") from error
     except RuntimeError as error:
         raise InvalidInput(f"cannot listen on {listen}: in use, or no address here") from error
     return f"{listen.rpartition(':')[0]}:{port}"
+
+
+def _try_to_bind(listen: str) -> None:
+    """Raises OSError, and says why, where gRPC would write about it to standard error."""
+    host, port = parse_address(listen)
+    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    family, kind, protocol, _, address = found[0]
+    with socket.socket(family, kind, protocol) as trying:
+        # As gRPC does it: what a process that ended has left is in nobody's way.
+        trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        trying.bind(address)
 
 
 def stop_signal() -> asyncio.Event:

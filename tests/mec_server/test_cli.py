@@ -144,7 +144,28 @@ def test_the_upstream_is_told_at_the_start_and_missed_when_it_is_not_there() -> 
         assert server.returncode == 0
 
 
-def test_an_address_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("listen", "upstream", "itself"),
+    [
+        ("127.0.0.1:5", "127.0.0.1:5", True),
+        ("127.0.0.1:5", "localhost:5", True),
+        ("0.0.0.0:5", "127.0.0.1:5", True),
+        ("edge:5", "edge:5", True),
+        ("127.0.0.1:5", "127.0.0.1:6", False),
+        ("0.0.0.0:5", "cloud:5", False),
+        ("127.0.0.1:0", "127.0.0.1:5", False),
+    ],
+)
+def test_no_server_is_behind_itself(listen: str, upstream: str, itself: bool) -> None:
+    flags = ("--listen", listen, "--upstream", upstream)
+    if itself:
+        with pytest.raises(InvalidInput, match=f"{upstream}', where this server listens itself"):
+            config(*flags)
+    else:
+        assert config(*flags).upstream == upstream
+
+
+def test_an_address_in_use_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
     import socket
 
     with socket.socket() as taken:
@@ -152,4 +173,8 @@ def test_an_address_in_use_is_one_line(capsys: pytest.CaptureFixture[str]) -> No
         taken.listen()
         port = taken.getsockname()[1]
         assert main(["--listen", f"127.0.0.1:{port}"]) == 2
-    assert "cannot listen" in capsys.readouterr().err
+    (line,) = capfd.readouterr().err.splitlines()  # gRPC has written none
+    assert line == f"mec-server: cannot listen on 127.0.0.1:{port}: address already in use"
+    assert main(["--listen", "nowhere.invalid:1"]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("mec-server: cannot listen on nowhere.invalid:1: ")

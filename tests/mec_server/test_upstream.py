@@ -232,7 +232,7 @@ def test_messages_that_are_too_large_are_refused_both_ways() -> None:
 def test_an_upstream_that_is_there_answers() -> None:
     async def use(_: Odd, upstream: Upstream) -> None:
         # Whoever refuses the question is there, but is no mec-server.
-        assert not await upstream.answers(10.0)
+        assert "is no mec-server" in await upstream.missed(10.0)
 
     before_it(use)
 
@@ -241,9 +241,9 @@ def test_an_upstream_that_is_there_answers() -> None:
         config = ServerConfig(Terms(Clearing(1.0), 1.0, core, None), listen="127.0.0.1:0")
         server = RpcServer(Handlers(config), version="0")
         upstream = Upstream(await server.start(), LARGEST)
-        assert await upstream.answers(10.0)
+        assert not await upstream.missed(10.0)
         await server.stop(0.0)
-        assert not await upstream.answers(10.0)
+        assert "does not answer yet" in await upstream.missed(10.0)
         await upstream.close()
 
     asyncio.run(go())
