@@ -198,11 +198,12 @@ class ParallelRunner:
         """One inference; the device takes `slowdown` times its CPU time, 0: as fast as it goes.
 
         Helpers that fail are dropped and the inference made again; `wall` counts all of that.
-        Before it, and not in `wall`, the plan is checked again where that is due.
+        Before it, in `aside` and not in `wall`, the plan is checked again where that is due.
         """
-        if 0 < self._crew.check_every <= self._unchecked:
+        asked = started = self._loop.time()
+        if self._in_force.members and 0 < self._crew.check_every <= self._unchecked:
             await self._check_again()
-        started = self._loop.time()
+            started = self._loop.time()
         again = False
         while True:
             plan = self._in_force
@@ -215,7 +216,7 @@ class ParallelRunner:
             else:
                 self._unchecked += 1
                 wall = self._loop.time() - started if again else done.wall
-                return DeviceRun(done.outputs, cost, wall)
+                return DeviceRun(done.outputs, cost, wall, started - asked)
 
     def close(self) -> None:
         """Free the model here, on whatever thread, and soon at the helpers."""
@@ -261,7 +262,7 @@ class ParallelRunner:
         except WorkerFailed as error:
             await self._lose(plan, error)
         else:
-            if not plan.members or self._case.right(done.outputs):
+            if self._case.right(done.outputs):
                 self._unchecked = 0
                 return
             self._crew.emit({"event": "doubtful", "inferences": self._unchecked})

@@ -146,6 +146,19 @@ def test_without_helpers_the_device_computes_alone() -> None:
     asyncio.run(go())
 
 
+def test_a_device_alone_is_not_checked_again() -> None:
+    async def use(found: Crowd) -> None:
+        runner = await replace(found.crew, check_every=1).open(MODEL)
+        await found.helpers[0].stop(0.0)
+        try:
+            await runner.run(inputs(0))  # done without the helper
+            assert [(await runner.run(inputs(seed))).aside for seed in range(3)] == [0.0] * 3
+        finally:
+            await asyncio.to_thread(runner.close)
+
+    with_crowd(1, use)
+
+
 def test_the_fastest_of_the_plans_that_were_tried_is_taken() -> None:
     async def use(found: Crowd) -> None:
         # In truth the model takes half a millisecond: nobody is faster than the device alone.
@@ -240,16 +253,17 @@ def test_helpers_whose_answers_turn_wrong_are_found_out(monkeypatch: pytest.Monk
 
         monkeypatch.setattr(helper_handlers, "PacedEngine", paced)
         runner = await replace(found.crew, check_every=2).open(MODEL)
-        right = []
+        right, checked = [], []
         try:
             for seed in range(6):
                 if seed == 3:
                     turned.append(True)
                 done = await runner.run(inputs(seed))
+                checked.append(done.aside > 0.0)
                 right.append(np.allclose(done.outputs["y"], truth(seed), rtol=1e-4, atol=1e-4))
         finally:
             await asyncio.to_thread(runner.close)
-        # Checked before the third and the fifth.
+        assert checked == [False, False, True, False, True, False]
         assert right == [True, True, True, False, True, True]
         assert [each["inferences"] for each in found.told("doubtful")] == [2]
         (lost,) = found.told("helper lost")
