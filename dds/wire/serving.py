@@ -53,8 +53,8 @@ def bind(server: grpc.aio.Server, listen: str) -> str:
     try:
         _try_to_bind(listen)
         port = server.add_insecure_port(listen)
-    except OSError as error:
-        why = error.strerror or "no address here"
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or "no address here"
         raise InvalidInput(f"cannot listen on {listen}: {why[0].lower()}{why[1:]}") from error
     except RuntimeError as error:
         raise InvalidInput(f"cannot listen on {listen}: in use, or no address here") from error
@@ -62,9 +62,14 @@ def bind(server: grpc.aio.Server, listen: str) -> str:
 
 
 def _try_to_bind(listen: str) -> None:
-    """Raises OSError, and says why, where gRPC would write about it to standard error."""
+    """Raises OSError, and says why, where gRPC would write about it to standard error.
+
+    Raises UnicodeError for what cannot be the name of a host.
+    """
     host, port = parse_address(listen)
-    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    # gRPC takes either wildcard for both; the machine may have no IPv6.
+    name = "0.0.0.0" if host == "[::]" else host.strip("[]")  # noqa: S104 -- for a moment
+    found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     family, kind, protocol, _, address = found[0]
     with socket.socket(family, kind, protocol) as trying:
         # As gRPC does it: what a process that ended has left is in nobody's way.

@@ -2,11 +2,15 @@
 
 import asyncio
 import os
+import re
 import signal
+import socket
 
+import grpc
 import pytest
 
-from dds.wire.serving import stop_signal, until_stopped
+from dds.errors import InvalidInput
+from dds.wire.serving import bind, stop_signal, until_stopped
 
 
 class Beside:
@@ -85,3 +89,34 @@ def test_other_work_may_end_before() -> None:
         await waiting
 
     asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("127.0.0.1", "address already in use"),
+        ("[::]", "address already in use"),
+        ("a..b", "no address here"),
+        ("a" * 64, "no address here"),
+        ("192.0.2.1", "cannot assign requested address"),
+    ],
+)
+def test_where_nobody_can_listen_is_said_in_a_line(host: str, why: str) -> None:
+    async def go(port: int) -> None:
+        with pytest.raises(InvalidInput, match=f"^cannot listen on {re.escape(host)}:.*: {why}$"):
+            bind(grpc.aio.server(), f"{host}:{port}")
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        asyncio.run(go(taken.getsockname()[1]))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
+def test_a_free_port_is_chosen_and_told(host: str) -> None:
+    async def go() -> list[str]:
+        return bind(grpc.aio.server(), f"{host}:0").rsplit(":", 1)
+
+    there, port = asyncio.run(go())
+    assert there == host
+    assert 0 < int(port) < 65536
