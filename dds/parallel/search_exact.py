@@ -4,7 +4,9 @@ Outside, operators are assigned to workers in topological order; what the longes
 of a worker or of the shared medium already takes is a lower bound.  Inside, tasks and transfers of
 one assignment are put in order of their starts.  Of what could come next, only what starts before
 the earliest possible end of all that could: anything else leaves room for that one, which would not
-delay it (Giffler and Thompson 1960).  So every active schedule is met, or bounded away.
+delay it (Giffler and Thompson 1960).  So every active schedule is met, or bounded away: by longest
+paths, and for each worker and way by the least moment from which it can go on, the seconds of what
+it has left, and the least path behind any of that (the one-machine bound of job-shop scheduling).
 """
 
 from __future__ import annotations
@@ -179,6 +181,8 @@ def _order(
                     changed = True
     best = known
     free = np.zeros((jobs + 1, 3 * workers))
+    # Of a worker or way: when it can go on, s of what it has left to do, and s after that.
+    heads, works, rests = np.zeros((3, 3 * workers))
     ends = np.zeros(jobs)
     starts = np.zeros(jobs)
     done = np.zeros(jobs, np.bool_)
@@ -192,6 +196,8 @@ def _order(
             if steps >= most:
                 break
             soonest = np.inf
+            for way in range(3 * workers):
+                heads[way], works[way], rests[way] = np.inf, 0.0, np.inf
             for j in range(jobs):
                 could[depth, j] = np.inf
                 if done[j]:
@@ -200,17 +206,24 @@ def _order(
                 for i in range(jobs):
                     if before[j, i]:
                         ready &= done[i]
-                        at = max(at, ends[i])
-                if not ready:
-                    continue
+                        at = max(at, ends[i] if done[i] else 0.0)
                 for way in ways[j]:
                     if way >= 0:
                         at = max(at, free[depth, way])
-                could[depth, j] = at
-                soonest = min(soonest, at + lasts[j])
+                for way in ways[j]:
+                    if way >= 0:
+                        heads[way] = min(heads[way], at)
+                        rests[way] = min(rests[way], tail[j] - lasts[j])
+                        works[way] += lasts[j]
                 if at + tail[j] >= best * (1.0 - 1e-12):
                     soonest = -1.0  # this job comes too late already, whatever is next
                     break
+                if ready:
+                    could[depth, j] = at
+                    soonest = min(soonest, at + lasts[j])
+            for way in range(3 * workers):
+                if heads[way] + works[way] + rests[way] >= best * (1.0 - 1e-12) and works[way] > 0:
+                    soonest = -1.0  # so does the last of what this way or worker has left to do
             for j in range(jobs):
                 # What takes no time ends when it starts: it may come next as well.
                 late = could[depth, j] > soonest or (could[depth, j] == soonest and lasts[j] > 0.0)
