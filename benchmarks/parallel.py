@@ -6,8 +6,9 @@ random    Drawn graphs, workers and links: every schedule is looked at by the ch
 zoo       Models, normalised, on emulated workers of given speeds, over 1 and 10 Gbit/s wires and
           WiFi: latency, the best single worker (its transfers included), the best baseline, the
           fluid bound; on 1 Gbit/s also some seconds of simulated annealing with the same moves.
-planning  inception_v1 for four workers: called again, called first in a new process whose machine
-          code is on disk, and without numba; and a graph of some 3 000 operators.
+planning  inception_v1 for four workers: called again (for equal ones, and for four of different
+          speeds), called first in a new process whose machine code is on disk, and without numba;
+          and a graph of some 3 000 operators.
 """
 
 from __future__ import annotations
@@ -267,16 +268,19 @@ for _ in range(2):
 
 def planning(rounds: int) -> dict[str, Spread]:
     """Seconds that planning takes."""
-    asked = load_model(normalise(zoo.build("inception_v1"))), team((1,) * 4), LINKS["1 Gbit/s"]
-    large = residual(3000), team((1, 1, 2, 4)), LINKS["1 Gbit/s"]
-    schedule(*asked)
-    schedule(*large)
+    graph, links = load_model(normalise(zoo.build("inception_v1"))), LINKS["1 Gbit/s"]
+    asked = {
+        "again": (graph, team((1, 1, 1, 1)), links),
+        "of different speeds": (graph, team((1, 1, 2, 4)), links),
+        "large": (residual(3000), team((1, 1, 2, 4)), links),
+    }
     spent: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds):
-        for name, question in (("again", asked), ("large", large)):
+    for measured in (False, *[True] * rounds):
+        for name, question in asked.items():
             start = time.perf_counter()
             schedule(*question)
-            spent[name].append(time.perf_counter() - start)
+            if measured:
+                spent[name].append(time.perf_counter() - start)
     for name, without in (("first", ""), ("without numba", "sys.modules['numba'] = None")):
         for _ in range(1 if without else rounds):
             took = subprocess.run(
@@ -287,8 +291,8 @@ def planning(rounds: int) -> dict[str, Spread]:
     found = {name: Spread.of(times) for name, times in spent.items()}
     print("\nseconds to plan inception_v1 for 1+1+1+1: "
           f"again {found['again']}; first in a process {found['first']}; without numba "
-          f"{found['without numba']}\n{len(large[0].operators)} operators for 1+1+2+4: "
-          f"{found['large']}")  # fmt: skip
+          f"{found['without numba']}\nagain, for 1+1+2+4: {found['of different speeds']}\n"
+          f"{len(asked['large'][0].operators)} operators for it: {found['large']}")  # fmt: skip
     return found
 
 
