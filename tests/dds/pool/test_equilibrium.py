@@ -171,6 +171,18 @@ def test_charging_the_marginal_toll_itself_is_no_potential() -> None:
     assert 0.5 * x + toll * 0.8 * 0.5 > 0.9  # with the toll it would not offload, at a loss
 
 
+def test_the_first_of_several_starts_need_not_end_best() -> None:
+    """One descent alone ends at 5.4725, in an equilibrium that no pair of clients improves."""
+    offers = (
+        ([(0.5, 0.0), (0.05, 0.05)], 1.0, 2.0),
+        ([(0.2, 0.0), (0.12, 0.02), (0.1, 0.05)], 8.0, 5.0),
+        ([(0.3, 0.0), (0.18, 0.08), (0.05, 0.2)], 2.0, 3.0),
+        ([(0.9, 0.0), (0.1, 0.2)], 4.0, 3.0),
+    )
+    clients = [Client(Frontier.from_points(p), value_of_time=v, rate=r) for p, v, r in offers]
+    assert pooled(clients, Pool(1)).cost == pytest.approx(5.1)
+
+
 def test_load_follows_the_cores() -> None:
     loads = [pooled(cameras(40), Pool(cores)) for cores in (1, 2, 4, 8, 16)]
     served = [int((found.pieces == 0).sum()) for found in loads]
