@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
@@ -44,7 +45,9 @@ class Report:
     def _wait_for(self, what: str) -> None:
         """Say it over what was said before; "" leaves nothing."""
         if self._terminal is not None:
-            self._terminal.write(f"\r\033[K{what and what + ' ...'}")
+            # Only one line can be taken back.
+            line = f"{what} ..."[: shutil.get_terminal_size().columns - 1] if what else ""
+            self._terminal.write(f"\r\033[K{line}")
             self._terminal.flush()
 
     def close(self) -> None:

@@ -20,9 +20,10 @@ class Terminal(io.StringIO):
         return True
 
 
-def watched(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def watched(monkeypatch: pytest.MonkeyPatch, columns: int = 80) -> Terminal:
     """From now on; in a fixture it would not last until the test."""
     made = Terminal()
+    monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr("sys.stderr", made)
     return made
 
@@ -39,6 +40,13 @@ def test_on_a_terminal_what_is_waited_for_stands_until_something_happens(
     assert shown == [said, "", said, said, "", said]
     assert last == ""
     assert capsys.readouterr().out == "helpers: none\n"
+
+
+def test_what_is_wider_than_the_terminal_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watched(monkeypatch, columns=20)
+    with closing(Report(as_json=False)) as report:
+        report.emit(WAITING)
+    assert terminal.getvalue() == "\r\033[Klooking for schedul\r\033[K"
 
 
 def test_what_is_waited_for_is_gone_when_a_run_fails(monkeypatch: pytest.MonkeyPatch) -> None:
