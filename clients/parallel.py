@@ -265,7 +265,7 @@ class ParallelRunner:
             if self._case.right(done.outputs):
                 self._unchecked = 0
                 return
-            self._crew.emit({"event": "doubtful", "inferences": self._unchecked})
+            self._doubt(wrong=True)
             self._plan = None
             await self._drop(plan)
             await self._lose_wrong(members)
@@ -350,8 +350,14 @@ class ParallelRunner:
         for member in absent or ([error.suspect] if error.suspect else members):
             self._crew.team.lose(member, absent.get(member) or str(error))
         if plan is not None and plan is self._plan:
+            if plan.members and self._unchecked:
+                self._doubt(wrong=False)
             self._plan = None
             await self._drop(plan)
+
+    def _doubt(self, *, wrong: bool) -> None:
+        """Tell of the answers since the plan was right; not wrong: nobody can say whether it is."""
+        self._crew.emit({"event": "doubtful", "inferences": self._unchecked, "wrong": wrong})
 
     async def _drop(self, plan: LoadedPlan | None) -> None:
         """Forget a plan that is not in force."""

@@ -127,8 +127,11 @@ def _helper_lost(event: Event) -> str:
 
 
 def _doubtful(event: Event) -> str:
-    doubtful = f"the last {event['inferences']} inferences may be wrong"
-    return f"  the helpers' answers have turned wrong: {doubtful}"
+    count = event["inferences"]
+    last = "the last inference" if count == 1 else f"the last {count} inferences"
+    if event["wrong"]:
+        return f"  the helpers' answers have turned wrong: {last} may be wrong"
+    return f"  {last} can no longer be checked: a helper was lost"
 
 
 def _planned(event: Event) -> str:

@@ -265,7 +265,7 @@ def test_helpers_whose_answers_turn_wrong_are_found_out(monkeypatch: pytest.Monk
             await asyncio.to_thread(runner.close)
         assert checked == [False, False, True, False, True, False]
         assert right == [True, True, True, False, True, True]
-        assert [each["inferences"] for each in found.told("doubtful")] == [2]
+        assert found.told("doubtful") == [{"event": "doubtful", "inferences": 2, "wrong": True}]
         (lost,) = found.told("helper lost")
         assert (lost["because"], lost["left"]) == ("it answers wrongly", 1)
         assert [worker["name"] for worker in found.told("planned")[-1]["workers"]] == [
@@ -276,10 +276,12 @@ def test_helpers_whose_answers_turn_wrong_are_found_out(monkeypatch: pytest.Monk
     with_crowd(2, use)
 
 
-@pytest.mark.parametrize("gone", [[0], [1], [0, 1]])
-def test_a_helper_that_leaves_between_two_inferences(gone: list[int]) -> None:
+@pytest.mark.parametrize(("gone", "check_every"), [([0], 1), ([1], 0), ([0, 1], 0)])
+def test_a_helper_that_leaves_between_two_inferences(gone: list[int], check_every: int) -> None:
+    """check_every: 1: it is found out in a check, else in the second inference."""
+
     async def use(found: Crowd) -> None:
-        runner = await found.crew.open(MODEL)
+        runner = await replace(found.crew, check_every=check_every).open(MODEL)
         try:
             await runner.run(inputs(0))
             for k in gone:
@@ -291,6 +293,8 @@ def test_a_helper_that_leaves_between_two_inferences(gone: list[int]) -> None:
             why = {"its connection broke", "it cannot be reached"}
             assert len(lost := found.told("helper lost")) == len(gone)
             assert {each["because"] for each in lost} <= why
+            (doubts,) = found.told("doubtful")
+            assert (doubts["inferences"], doubts["wrong"]) == (1, False)
         finally:
             await asyncio.to_thread(runner.close)
 

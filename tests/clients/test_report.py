@@ -84,11 +84,20 @@ def test_as_json_waiting_is_an_event(
     assert terminal.getvalue() == ""
 
 
-def test_doubts_are_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("count", "wrong", "says"),
+    [
+        (7, True, "the helpers' answers have turned wrong: the last 7 inferences may be wrong"),
+        (7, False, "the last 7 inferences can no longer be checked: a helper was lost"),
+        (1, False, "the last inference can no longer be checked: a helper was lost"),
+    ],
+)
+def test_doubts_are_told_in_words(
+    count: int, wrong: bool, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with closing(Report(as_json=False)) as report:
-        report.emit({"event": "doubtful", "inferences": 7})
-    told = "  the helpers' answers have turned wrong: the last 7 inferences may be wrong\n"
-    assert capsys.readouterr().out == told
+        report.emit({"event": "doubtful", "inferences": count, "wrong": wrong})
+    assert capsys.readouterr().out == f"  {says}\n"
 
 
 def worker(name: str, tasks: int) -> dict[str, Any]:
