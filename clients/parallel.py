@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from statistics import median
 from typing import Any
 
@@ -55,10 +56,10 @@ _PATIENCE, _LEAST_PATIENCE = 20.0, 60.0
 _IDLE = 1e6
 #: What is said of the loops of the search.
 _COMPILING = "compiling machine code, once on this machine (half a minute; busy ones take longer)"
-#: What starting a slice may cost a schedule, times what it was measured to take: the first where
-#: there is no time to measure.
+#: What starting a slice may cost a schedule, times what it was measured to take.
 _FACTORS = (1.0, 3.0, 9.0)
-#: At most so many schedules are tried, and each so often.
+#: At most so many schedules are tried, and each so often; where there is no time to measure, the
+#: first.
 _WORTH_TRYING, _TRIES = 5, 5
 
 
@@ -277,8 +278,11 @@ class ParallelRunner:
         workers = crew.speeds.workers(source.graph, crew.slowdown, members)
         crew.preparing("looking for schedules")
         links, most = crew.team.links(members), _WORTH_TRYING if crew.measure else 1
-        found = await asyncio.to_thread(candidates, source, workers, links, _FACTORS[:most])
-        best, worth = None, found[:most]
+        found = islice(candidates(source, workers, links, _FACTORS), most)
+        best, worth = None, list[Candidate]()
+        # One at a time: the end of an interrupted process waits for the thread.
+        while (candidate := await asyncio.to_thread(next, found, None)) is not None:
+            worth.append(candidate)
         names = [worker.name for worker in workers]
         trials: list[Trial] = []
         for k, candidate in enumerate(worth, start=1):

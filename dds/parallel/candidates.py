@@ -8,7 +8,7 @@ schedules are made for starts that cost more or less, and the fastest in trials 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dds.parallel.program import Program, programs
@@ -33,27 +33,33 @@ class Candidate:
 
 
 def candidates(
-    source: Source, workers: Sequence[Worker], links: WorkerLinks, factors: Sequence[float]
-) -> tuple[Candidate, ...]:
-    """Schedules over the same workers, none twice.
+    source: Source, workers: Sequence[Worker], links: WorkerLinks, factors: Iterable[float]
+) -> Iterator[Candidate]:
+    """Schedules over the same workers, none twice, each searched when it is asked for.
 
     One for each factor, in their order, if what a slice takes beyond its share were so many times
     ``worker.overhead``; then everything on the best worker, and everything on workers[0].  Two are
     the same where the same workers compute the same tiles.
 
-    Raises InvalidInput for what :func:`schedule` and :func:`programs` refuse.
+    Raises InvalidInput, when asked for one, for what :func:`schedule` and :func:`programs` refuse.
     """
+    placed: set[object] = set()
+    for found in _schedules(source, workers, links, factors):
+        places = tuple((task.worker, task.tile) for task in found.tasks)
+        if places not in placed:
+            placed.add(places)
+            yield Candidate.of(source, found, len(workers))
+
+
+def _schedules(
+    source: Source, workers: Sequence[Worker], links: WorkerLinks, factors: Iterable[float]
+) -> Iterator[Schedule]:
     graph = source.graph
-    teams = ([replace(w, overhead=factor * w.overhead) for w in workers] for factor in factors)
-    found = (
-        *(schedule(graph, team, links) for team in teams),
-        _single(source, workers, links),
-        schedule(graph, workers[:1], WorkerLinks(math.inf)),
-    )
-    distinct: dict[object, Schedule] = {}
-    for each in found:
-        distinct.setdefault(tuple((task.worker, task.tile) for task in each.tasks), each)
-    return tuple(Candidate.of(source, each, len(workers)) for each in distinct.values())
+    for factor in factors:
+        team = [replace(worker, overhead=factor * worker.overhead) for worker in workers]
+        yield schedule(graph, team, links)
+    yield _single(source, workers, links)
+    yield schedule(graph, workers[:1], WorkerLinks(math.inf))
 
 
 def single_worker(source: Source, workers: Sequence[Worker], links: WorkerLinks) -> Candidate:

@@ -1,7 +1,8 @@
 """A device and its helpers over real gRPC in one process: who lies or leaves is done without."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clients import helper_handlers, parallel_plan, team
+from clients import helper_handlers, parallel, parallel_plan, team
 from clients.errors import CallFailed
 from clients.helper_config import HelperConfig
 from clients.helper_handlers import HelperHandlers
@@ -21,6 +22,7 @@ from clients.team import Team
 from clients.team_config import TeamConfig
 from dds.engines import Executable
 from dds.model import load_model
+from dds.parallel.candidates import Candidate, candidates
 from dds.profile.runtime import Runtime, open_session, random_inputs, run
 from dds.testing.models import text_model
 
@@ -170,6 +172,33 @@ def test_the_fastest_of_the_plans_that_were_tried_is_taken() -> None:
         assert any(len(trial["workers"]) > 1 for trial in planned["tried"])
 
     with_crowd(2, use, measure=0.4)
+
+
+def test_an_interrupted_search_ends_with_the_schedule_it_is_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched: list[int] = []
+    begun, interrupted = threading.Event(), threading.Event()
+
+    def search(*question: Any) -> Iterator[Candidate]:
+        for found in candidates(*question):
+            searched.append(len(searched))
+            begun.set()
+            interrupted.wait(10.0)
+            yield found
+
+    monkeypatch.setattr(parallel, "candidates", search)
+
+    async def use(found: Crowd) -> None:
+        opening = asyncio.create_task(found.crew.open(MODEL))
+        await asyncio.to_thread(begun.wait, 10.0)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        interrupted.set()
+
+    with_crowd(1, use, measure=0.1)  # waits for the thread
+    assert searched == [0]
 
 
 def test_what_is_waited_for_again_and_again_is_told_once() -> None:

@@ -31,7 +31,7 @@ def placed(found: Schedule) -> list[tuple[object, ...]]:
 
 
 def test_the_first_is_the_schedule_and_the_last_run_on_one_worker() -> None:
-    found = candidates(SOURCE, WORKERS, LINKS, (1.0,))
+    found = list(candidates(SOURCE, WORKERS, LINKS, (1.0,)))
     assert [each.schedule.sliced for each in found] == [True, False, False]
     assert found[0].schedule == schedule(SOURCE.graph, WORKERS, LINKS)
     assert [{task.worker for task in each.schedule.tasks} for each in found] == [{0, 1}, {1}, {0}]
@@ -42,7 +42,7 @@ def test_the_first_is_the_schedule_and_the_last_run_on_one_worker() -> None:
 
 
 def test_a_start_that_costs_too_much_slices_nothing() -> None:
-    cheap, dear = (candidates(SOURCE, WORKERS, LINKS, (factor,))[0] for factor in (1.0, 1e6))
+    cheap, dear = (next(candidates(SOURCE, WORKERS, LINKS, (factor,))) for factor in (1.0, 1e6))
     assert cheap.schedule.sliced
     assert not dear.schedule.sliced
     # What is handed in stays as it was.
@@ -50,7 +50,7 @@ def test_a_start_that_costs_too_much_slices_nothing() -> None:
 
 
 def test_none_is_there_twice_and_the_first_stays_first() -> None:
-    found = candidates(SOURCE, WORKERS, LINKS, (1.0, 1.0, 1e6, 1e7))
+    found = list(candidates(SOURCE, WORKERS, LINKS, (1.0, 1.0, 1e6, 1e7)))
     ways = [placed(each.schedule) for each in found]
     assert all(ways.count(way) == 1 for way in ways)
     assert found[0].schedule.sliced
@@ -61,6 +61,13 @@ def test_none_is_there_twice_and_the_first_stays_first() -> None:
 
 def test_what_a_schedule_refuses_is_refused() -> None:
     with pytest.raises(InvalidInput, match="overhead"):
-        candidates(SOURCE, WORKERS, LINKS, (np.nan,))
+        next(candidates(SOURCE, WORKERS, LINKS, (np.nan,)))
     with pytest.raises(InvalidInput, match="workers"):
-        candidates(SOURCE, [], LINKS, (1.0,))
+        next(candidates(SOURCE, [], LINKS, (1.0,)))
+
+
+def test_nothing_is_searched_before_it_is_asked_for() -> None:
+    found = candidates(SOURCE, WORKERS, LINKS, (1.0, np.nan))
+    assert next(found).schedule.sliced
+    with pytest.raises(InvalidInput, match="overhead"):
+        next(found)
