@@ -28,9 +28,9 @@ def check_place(path: Path, engine: str) -> None:
     What is there under this name is replaced: the caller named it.  The weights of OpenVINO's IR
     have a name that nobody gave, so only those of an IR are replaced.
 
-    Raises InvalidInput for a folder, for a file in one that is not there, for a suffix that is not
-    the engine's, naming the right one, for an engine that has no files, and where weights would
-    replace another file.
+    Raises InvalidInput for a folder, a pipe or a device, for a file in a folder that is not there,
+    for a suffix that is not the engine's, naming the right one, for an engine that has no files,
+    and where weights would replace another file.
     """
     suffix = SUFFIXES.get(engine)
     if suffix is None:
@@ -41,6 +41,8 @@ def check_place(path: Path, engine: str) -> None:
         raise InvalidInput(f"{path} is for {engine}; call it {path.with_suffix(suffix).name}")
     if not path.parent.is_dir():
         raise InvalidInput(f"{path}: there is no such folder; make it first")
+    if path.exists() and not path.is_file():
+        raise InvalidInput(f"{path} is there, and no file; choose another name")
     weights = path.with_suffix(".bin")
     replaced = weights.is_file() and _is_ir(path)
     if engine == "openvino" and os.path.lexists(weights) and not replaced:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from dds.engines import TensorSpec, engine
 from dds.engines.comparison import difference, random_feeds
 from dds.engines.conversion import convert, expose, prepare
-from dds.engines.saving import check_place, save
+from dds.engines.saving import SUFFIXES, check_place, save
 from dds.errors import InvalidInput
 from dds.model import load_model, zoo
 from dds.testing.models import text_model
@@ -183,6 +184,16 @@ def test_openvinos_weights_replace_those_of_a_model_and_nothing_else(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["model.bin", "model.xml"]
     # The other engines have one file, and leave a .bin alone.
     save(chain, "onnxruntime", tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("name", SUFFIXES)
+def test_a_pipe_is_refused_and_stays(name: str, chain: bytes, tmp_path) -> None:
+    path = tmp_path / f"model{SUFFIXES[name]}"
+    os.mkfifo(path)
+    for refuse in (lambda: check_place(path, name), lambda: save(chain, name, path)):
+        with pytest.raises(InvalidInput, match=rf"{path} is there, and no file; choose another"):
+            refuse()
+    assert [entry.name for entry in tmp_path.iterdir() if entry.is_fifo()] == [path.name]
 
 
 @pytest.mark.parametrize("late", [True, False])
