@@ -6,7 +6,7 @@ import asyncio
 import copy
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import grpc
 from numpy.typing import NDArray
@@ -19,9 +19,9 @@ from dds.session.profiling import ProfileRequest
 from dds.session.status import MarketStatus
 from dds.session.upload import ModelHeader, ModelReceipt
 from dds.wire import codec, market_pb2, market_pb2_grpc, open_inference_pb2_grpc, profiles, tensors
-from dds.wire.calling import SILENT_UPSTREAM, start_upload
+from dds.wire.calling import start_upload, unanswered
 
-__all__ = ["Channel", "call_failed"]
+__all__ = ["Caller", "Channel"]
 
 #: Largest message either way, bytes; whole tensors travel in one.
 _MESSAGE_BYTES = 2**28
@@ -30,12 +30,9 @@ _MESSAGE_BYTES = 2**28
 _SHORT, _MEASURING, _STREAM = 10.0, 120.0, 600.0
 #: An upload may take `_SHORT` and as long as its bytes need at this rate, bytes/s.
 _SLOWEST_UPLOAD = 2e6
-#: What gRPC says in place of the status of a stream that broke while something was written to it
-#: (github.com/grpc/grpc/issues/36066).
-_LOST = "Internal error from Core"
-#: What it says of a method that no service there has.
+#: What gRPC says of a method that no service there has.
 _NO_METHOD = "Method not found!"
-#: What else it says, and what that shows of whoever was called; a broken connection otherwise.
+#: What it says of a call that nobody answered, and what that shows; a broken connection otherwise.
 _HOW_GONE = {
     "ping timeout": "it does not answer",
     "before receiving SETTINGS": "it does not answer",
@@ -45,11 +42,40 @@ _HOW_GONE = {
 T = TypeVar("T")
 
 
-class Channel:
+class Caller:
+    """Calls somebody over gRPC; what fails says who that was."""
+
+    address: str
+    #: What is called, for errors, and the command that should be running there.
+    _who: ClassVar[str]
+    _command: ClassVar[str]
+
+    async def _reply(self, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: grpc.aio.AioRpcError) -> CallFailed:
+        """What a call that failed means; Gone where nobody answered it."""
+        who = f"the {self._who} at {self.address}"
+        status, details = error.code().name, error.details() or ""
+        if unanswered(error):
+            how = next((how for said, how in _HOW_GONE.items() if said in details), None)
+            return Gone(who, how or "its connection broke")
+        if error.code() is grpc.StatusCode.UNIMPLEMENTED and details == _NO_METHOD:
+            return CallFailed(status, f"{who} is no {self._command}; what else is running there?")
+        pause = profiles.pushback_from_trailers(error.trailing_metadata())
+        return CallFailed(status, f"{who} answered {status}: {details}", retry_after=pause)
+
+
+class Channel(Caller):
     """A connection to the server at `address`; use it as an async context manager.
 
     connect: seconds within which the server has to be reachable at first.
     """
+
+    _who, _command = "server", "mec-server"
 
     def __init__(self, address: str, *, connect: float = 10.0) -> None:
         self.address = address
@@ -159,28 +185,3 @@ class Channel:
     def _metadata(self, payers: Mapping[str, str] | None = None) -> tuple[tuple[str, str], ...]:
         hops = {tensors.HOPS_KEY: str(self._hops)} if self._hops else {}
         return tuple({**hops, **(payers or {})}.items())
-
-    async def _reply(self, call: Awaitable[T]) -> T:
-        try:
-            return await call
-        except grpc.aio.AioRpcError as error:
-            raise self._failure(error) from error
-
-    def _failure(self, error: grpc.aio.AioRpcError) -> CallFailed:
-        return call_failed(error, f"the server at {self.address}", "mec-server")
-
-
-def call_failed(error: grpc.aio.AioRpcError, who: str, kind: str) -> CallFailed:
-    """What a call that failed means, of a server or a helper; Gone where nobody answered it.
-
-    who: was called, for the text; kind: what should be running there.
-    """
-    code, details = error.code(), error.details() or ""
-    lost = code is grpc.StatusCode.UNAVAILABLE and SILENT_UPSTREAM not in details
-    if lost or (code is grpc.StatusCode.INTERNAL and details == _LOST):
-        how = next((how for said, how in _HOW_GONE.items() if said in details), None)
-        return Gone(who, how or "its connection broke")
-    if code is grpc.StatusCode.UNIMPLEMENTED and details == _NO_METHOD:
-        return CallFailed(code.name, f"{who} is no {kind}; what else is running there?")
-    pause = profiles.pushback_from_trailers(error.trailing_metadata())
-    return CallFailed(code.name, f"{who} answered {code.name}: {details}", retry_after=pause)

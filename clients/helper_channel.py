@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable
-from typing import TypeVar
+from collections.abc import AsyncGenerator
 
 import grpc
 
-from clients.channel import call_failed
-from clients.errors import CallFailed
+from clients.channel import Caller
 from dds.profile.profile import Profile
 from dds.session.helping import (
     VERSION,
@@ -40,14 +38,14 @@ _LONGEST_BACKOFF_MS = 2000
 #: gone (protobuf takes seconds for a large model, and holds the GIL).
 _PING_MS, _PONG_MS = 1000, 3000
 
-T = TypeVar("T")
 
-
-class HelperChannel:
+class HelperChannel(Caller):
     """A connection to the helper at `address`, made when first needed; close it at the end.
 
     Every call raises CallFailed; needs a running event loop.
     """
+
+    _who, _command = "helper", "mec-client --helper"
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -153,15 +151,6 @@ class HelperChannel:
         message = helping.delivery_to_proto(delivery)
         timeout = _SHORT + delivery.values.nbytes / _SLOWEST
         await self._reply(self._helper.Deliver(message, timeout=timeout))
-
-    async def _reply(self, call: Awaitable[T]) -> T:
-        try:
-            return await call
-        except grpc.aio.AioRpcError as error:
-            raise self._failure(error) from error
-
-    def _failure(self, error: grpc.aio.AioRpcError) -> CallFailed:
-        return call_failed(error, f"the helper at {self.address}", "mec-client --helper")
 
 
 def _digest(model: bytes) -> str:

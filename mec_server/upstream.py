@@ -21,7 +21,7 @@ from dds.errors import DdsError, InvalidInput
 from dds.wire import open_inference_pb2 as oip
 from dds.wire import open_inference_pb2_grpc as oip_grpc
 from dds.wire import profiles, tensors
-from dds.wire.calling import SILENT_UPSTREAM
+from dds.wire.calling import SILENT_UPSTREAM, unanswered
 from mec_server.chaining import Boundary
 from mec_server.errors import NoUpstream, UpstreamFailed
 from mec_server.executor import Execution
@@ -32,8 +32,6 @@ __all__ = ["Relay", "Upstream"]
 _MOST_BOUNDARIES = 256
 #: A restarted upstream is found again within so many ms.
 _LONGEST_BACKOFF_MS = 2000
-#: What gRPC says in place of a status that it has lost.
-_LOST = "Internal error from Core"
 #: Metadata that concerns the server a call is for.
 _PASSED = frozenset({tensors.LEASE_KEY, tensors.THEN_LEASE_KEY})
 
@@ -274,12 +272,10 @@ def _refusal(error: DdsError) -> Any:
 def _status(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str]:
     """What the upstream said; when nobody answered, gRPC says the address instead.
 
-    gRPC forgets the status of a call that ends while something is written to it
-    (github.com/grpc/grpc/issues/36066).  Care is taken that this happens only to streams that
-    break in the middle.
+    gRPC forgets the status of a call that ends while something is written to it.  Care is taken
+    that this happens only to streams that break in the middle.
     """
-    lost = (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, _LOST)
-    if lost or error.code() is grpc.StatusCode.UNAVAILABLE:
+    if unanswered(error):
         return grpc.StatusCode.UNAVAILABLE, SILENT_UPSTREAM
     return error.code(), error.details() or ""
 
