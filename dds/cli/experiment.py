@@ -119,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(report.document(setting, cells, found), indent=2, allow_nan=False))
     else:
         lines = (
+            "latencies in ms, prices in credits/s per core",
             *aligned(report.rows(cells), left=(0, 1, 2)),
             "",
             *aligned(report.summary_rows(found)),

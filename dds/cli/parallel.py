@@ -107,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         table = parallel_report.rows(cells)
         lines = (
+            "latencies in ms; speeds of the device and its helpers",
             *aligned(table, left=(0, 1, 2, len(table[0]) - 2)),
             "",
             *aligned(parallel_report.summary_rows(cells)),

@@ -22,7 +22,8 @@ def test_the_table_has_every_cell_and_says_what_ties(capsys) -> None:
     shown = capsys.readouterr()
     assert shown.err == ""
     lines = shown.out.splitlines()
-    assert lines[0].split()[:3] == ["network", "market", "model"]
+    assert lines[0].startswith("latencies in ms, ")
+    assert lines[1].split()[:3] == ["network", "market", "model"]
     assert sum(line.startswith(("3G ", "4G ", "WiFi ")) for line in lines) == 12
     assert any(line.split() == ["best", "of", "the", "six", "0.00", "%", "12", "of", "12"]
                for line in lines)  # fmt: skip
