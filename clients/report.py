@@ -131,7 +131,7 @@ def _doubtful(event: Event) -> str:
     last = "the last inference" if count == 1 else f"the last {count} inferences"
     if event["wrong"]:
         return f"  the helpers' answers have turned wrong: {last} may be wrong"
-    return f"  {last} can no longer be checked: a helper was lost"
+    return f"  {last} went unchecked: a helper was lost before the next check"
 
 
 def _planned(event: Event) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
 from dds.parallel.tiles import Kind, sliceable
-from dds.parallel.workers import Worker, WorkerLinks, seconds_of
+from dds.parallel.workers import Worker, WorkerLinks, check_question, seconds_of
 
 __all__ = ["critical_path", "fluid", "lower_bound"]
 
@@ -29,6 +29,7 @@ def lower_bound(
     slices: whether operators may be sliced.  Arguments and errors are those of
     :func:`dds.schedule`; :func:`fluid` needs scipy.
     """
+    check_question(graph, workers, links)
     work = fluid(graph, workers, links, slices=slices)
     return work if slices else max(work, critical_path(graph, workers, links))
 

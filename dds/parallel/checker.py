@@ -25,7 +25,7 @@ from dds.parallel.tiles import (
     tile_regions,
     tile_shares,
 )
-from dds.parallel.workers import Worker, WorkerLinks
+from dds.parallel.workers import Worker, WorkerLinks, check_question
 
 __all__ = ["violations"]
 
@@ -54,7 +54,10 @@ def violations(
     transfers take the time they are defined to take; a worker does one task at a time, the shared
     medium, or each way of a wire, one transfer; what a task reads is on its worker when it starts,
     what is sent was made by its sender before; the outputs are on worker 0 by the latency.
+
+    Raises InvalidInput for what is no graph, worker or link.
     """
+    check_question(graph, workers, links)
     slack = _TOLERANCE * max(schedule.latency, 1e-300)
     made: _Held = defaultdict(list)
     for t in graph.inputs:

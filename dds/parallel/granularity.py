@@ -10,7 +10,7 @@ from dds.costs.once import once_per_graph
 from dds.costs.roofline import operator_times
 from dds.model.graph import ModelGraph, Operator, Reach
 from dds.parallel.tiles import ALIGNMENT, Kind, blocks, extent, sliceable
-from dds.parallel.workers import Worker
+from dds.parallel.workers import Worker, check_graph, check_worker
 
 __all__ = ["Granularity", "Run", "fused_runs", "refine"]
 
@@ -61,7 +61,7 @@ def refine(graph: ModelGraph, cost: Worker) -> Granularity:
     so ``p (p - 1) <= s / (right-hand side)``, and no more parts than there are rows or packs of
     channels.  Time to send anything is not in it: where links are slow, fewer parts pay.
 
-    Raises InvalidInput for what ``cost`` times wrongly.
+    Raises InvalidInput for what ``cost`` times wrongly, and for what is no graph or worker.
 
     >>> from dds import Worker, load_model
     >>> from dds.costs import Device
@@ -74,6 +74,8 @@ def refine(graph: ModelGraph, cost: Worker) -> Granularity:
     >>> [(run.rows, run.channels) for run in found.runs if len(run.operators) > 1]
     [(10, 3), (7, 6), (5, 7), (5, 7), (5, 6), (1, 20), (1, 18)]
     """
+    check_graph(graph)
+    check_worker("cost", cost)
     seconds = operator_times(graph, cost.timing)
     runs = fused_runs(graph)
     ends = {run.stop for run in runs}

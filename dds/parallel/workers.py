@@ -13,7 +13,14 @@ from dds.costs.roofline import Timing, operator_times
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
 
-__all__ = ["Worker", "WorkerLinks", "check_question", "seconds_of"]
+__all__ = [
+    "Worker",
+    "WorkerLinks",
+    "check_graph",
+    "check_question",
+    "check_worker",
+    "seconds_of",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,15 +107,25 @@ class WorkerLinks:
 
 def check_question(graph: ModelGraph, workers: Sequence[Worker], links: WorkerLinks) -> None:
     """Raises InvalidInput where one of them is something else, saying what to make of it."""
-    if not isinstance(graph, ModelGraph):
-        raise InvalidInput(f"graph is {_a(graph)}; load one: dds.load_model(path or bytes)")
+    check_graph(graph)
     if not isinstance(workers, Sequence):
         raise InvalidInput(f"workers: {_a(workers)}; need a list of dds.Worker")
     for k, worker in enumerate(workers):
-        if not isinstance(worker, Worker):
-            raise InvalidInput(f"workers[{k}] is {_a(worker)}; make a worker of it: dds.Worker(it)")
+        check_worker(f"workers[{k}]", worker)
     if not isinstance(links, WorkerLinks):
         raise InvalidInput(f"links: {_a(links)}; need dds.WorkerLinks(bytes per second)")
+
+
+def check_graph(graph: ModelGraph) -> None:
+    """Raises InvalidInput for what is no graph, saying what to make of it."""
+    if not isinstance(graph, ModelGraph):
+        raise InvalidInput(f"graph is {_a(graph)}; load one: dds.load_model(path or bytes)")
+
+
+def check_worker(where: str, worker: Worker) -> None:
+    """Raises InvalidInput for what is no worker, naming the place and what to make of it."""
+    if not isinstance(worker, Worker):
+        raise InvalidInput(f"{where} is {_a(worker)}; make a worker of it: dds.Worker(it)")
 
 
 def _a(value: object) -> str:

@@ -88,8 +88,8 @@ def test_as_json_waiting_is_an_event(
     ("count", "wrong", "says"),
     [
         (7, True, "the helpers' answers have turned wrong: the last 7 inferences may be wrong"),
-        (7, False, "the last 7 inferences can no longer be checked: a helper was lost"),
-        (1, False, "the last inference can no longer be checked: a helper was lost"),
+        (7, False, "the last 7 inferences went unchecked: a helper was lost before the next check"),
+        (1, False, "the last inference went unchecked: a helper was lost before the next check"),
     ],
 )
 def test_doubts_are_told_in_words(

@@ -96,6 +96,13 @@ def test_cells_that_read_the_cell_before_the_last_have_blocks_inside() -> None:
     assert len(found.blocks) == len(found.runs) == 51
 
 
+def test_what_is_no_worker_is_refused() -> None:
+    with pytest.raises(InvalidInput, match=r"^cost is of type Device; make a worker of it"):
+        refine(convolution(8, 16), Device("board", 8e9, 4e9, 0.0))
+    with pytest.raises(InvalidInput, match=r"^graph is of type str; load one"):
+        refine("m.onnx", Worker([]))
+
+
 def test_times_of_another_graph_are_refused() -> None:
     with pytest.raises(InvalidInput, match="2"):
         refine(convolution(8, 16), Worker([1.0, 1.0]))

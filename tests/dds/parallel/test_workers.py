@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from dds.costs import DEVICES, Link
 from dds.errors import InvalidInput
 from dds.model.graph import ModelGraph
+from dds.parallel.bound import lower_bound
+from dds.parallel.checker import violations
 from dds.parallel.frontier import parallel_frontier
-from dds.parallel.schedule import baselines, schedule
+from dds.parallel.schedule import Schedule, baselines, schedule
 from dds.parallel.workers import Worker, WorkerLinks
 
 EMPTY = ModelGraph((), (), (), ())
+NOTHING = Schedule((), (), 0.0, "")
 
 
 @pytest.mark.parametrize("form", [tuple, list, np.array, np.float32])
@@ -44,7 +49,7 @@ def test_bandwidths_that_are_none_are_refused(wrong) -> None:
 )
 def test_what_is_of_another_type_is_one_line(change, says) -> None:
     asked = {"graph": EMPTY, "workers": [Worker([])], "links": WorkerLinks(1.0)} | change
-    for call in (schedule, baselines):
+    for call in (schedule, baselines, lower_bound, partial(violations, schedule=NOTHING)):
         with pytest.raises(InvalidInput, match=says):
             call(**asked)
     with pytest.raises(InvalidInput, match=says):
