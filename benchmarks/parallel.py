@@ -7,15 +7,17 @@ zoo       Models, normalised, on emulated workers of given speeds, over 1 and 10
           WiFi: latency, the best single worker (its transfers included), the best baseline, the
           fluid bound; on 1 Gbit/s also some seconds of simulated annealing with the same moves.
 planning  inception_v1 for four workers: called again (for equal ones, and for four of different
-          speeds), called first in a new process whose machine code is on disk, and without numba;
-          and a graph of some 3 000 operators.
+          speeds), called first in a new process, whose machine code is on disk or still to be
+          compiled, and without numba; and a graph of some 3 000 operators.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -281,19 +283,33 @@ def planning(rounds: int) -> dict[str, Spread]:
             schedule(*question)
             if measured:
                 spent[name].append(time.perf_counter() - start)
-    for name, without in (("first", ""), ("without numba", "sys.modules['numba'] = None")):
-        for _ in range(1 if without else rounds):
-            took = subprocess.run(
-                [sys.executable, "-c", _APART.format(without=without)], check=True, text=True,
-                capture_output=True, cwd=Path(__file__).parent,
-            ).stdout.split()  # fmt: skip
-            spent[name].append(float(took[1 if without else 0]))
+    for _ in range(rounds):
+        spent["first"].append(in_new_process()[0])
+    with tempfile.TemporaryDirectory() as folder:
+        spent["compiling"].append(in_new_process(cache=folder)[0])
+    spent["without numba"].append(in_new_process("sys.modules['numba'] = None")[1])
     found = {name: Spread.of(times) for name, times in spent.items()}
-    print("\nseconds to plan inception_v1 for 1+1+1+1: "
-          f"again {found['again']}; first in a process {found['first']}; without numba "
-          f"{found['without numba']}\nagain, for 1+1+2+4: {found['of different speeds']}\n"
-          f"{len(asked['large'][0].operators)} operators for it: {found['large']}")  # fmt: skip
+    print(
+        f"\nseconds to plan inception_v1 for 1+1+1+1: again {found['again']}; first in a process "
+        f"{found['first']}; first of all, loops compiled {found['compiling']}; without numba "
+        f"{found['without numba']}\n"
+        f"again, for 1+1+2+4: {found['of different speeds']}\n"
+        f"{len(asked['large'][0].operators)} operators for it: {found['large']}"
+    )
     return found
+
+
+def in_new_process(without: str = "", cache: str | None = None) -> list[float]:
+    """Seconds that planning takes in a new process: for the first time, and again.
+
+    without: code that forbids numba; cache: the folder of its machine code, None for the usual.
+    """
+    settings = os.environ if cache is None else os.environ | {"NUMBA_CACHE_DIR": cache}
+    done = subprocess.run(
+        [sys.executable, "-c", _APART.format(without=without)],
+        check=True, text=True, capture_output=True, cwd=Path(__file__).parent, env=settings,
+    )  # fmt: skip
+    return [float(word) for word in done.stdout.split()]
 
 
 def main() -> None:
