@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
@@ -25,6 +26,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # and a client that compiles what it imports takes a quarter longer.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+
+def pytest_report_header() -> list[str]:
+    """What is not run here, as no test is skipped silently."""
+    if find_spec("torch"):
+        return []
+    return ["not run without PyTorch: tests/dds/engines/test_on_torch.py; make engines runs it"]
 
 
 @pytest.fixture(scope="session", autouse=True)
